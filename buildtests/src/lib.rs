@@ -1,0 +1,1 @@
+//! Tests of the build: the plan, dependents, packaging, cross compilation.

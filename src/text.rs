@@ -1,0 +1,1 @@
+//! Turns a stream of token bytes into valid UTF-8 text.

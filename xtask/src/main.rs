@@ -1,0 +1,3 @@
+//! The maintainer commands of this repository.
+
+fn main() {}
