@@ -1,1 +1,19 @@
 //! Reads, checks and writes GGUF files in safe Rust.
+
+mod tensor_type;
+mod value;
+mod writer;
+
+pub use tensor_type::TensorType;
+pub use value::{Array, Value, ValueType};
+pub use writer::Writer;
+
+const MAGIC: [u8; 4] = *b"GGUF";
+/// The version written; versions 2 and 3 are read.
+const VERSION: u32 = 3;
+const DEFAULT_ALIGNMENT: u64 = 32;
+const KEY_ALIGNMENT: &str = "general.alignment";
+/// Dimensions a tensor can have (`GGML_MAX_DIMS`).
+const MAX_DIMS: usize = 4;
+/// Length that tensor names must stay below (`GGML_MAX_NAME`).
+const MAX_NAME: usize = 64;
