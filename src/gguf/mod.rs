@@ -1,11 +1,18 @@
 //! Reads, checks and writes GGUF files in safe Rust.
 
+mod cursor;
+mod file;
+mod map;
+mod parse;
 mod tensor_type;
 mod value;
+mod view;
 mod writer;
 
+pub use file::{File, TensorInfo};
 pub use tensor_type::TensorType;
 pub use value::{Array, Value, ValueType};
+pub use view::{ArrayRef, FromValue, Number, Strings, ValueRef};
 pub use writer::Writer;
 
 const MAGIC: [u8; 4] = *b"GGUF";
