@@ -1,1 +1,5 @@
 //! What the tests of this workspace share: tiny models, real models, and subprocess helpers.
+
+#[cfg(feature = "fetch")]
+pub mod fetch;
+pub mod subprocess;
