@@ -7,4 +7,5 @@ mod text;
 mod token;
 
 pub use error::{Error, ErrorKind, Result};
+pub use sampler::Sampler;
 pub use token::Token;
