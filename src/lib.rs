@@ -8,4 +8,5 @@ mod token;
 
 pub use error::{Error, ErrorKind, Result};
 pub use sampler::Sampler;
+pub use text::TextDecoder;
 pub use token::Token;
