@@ -101,7 +101,8 @@ mod tests {
         ] {
             assert_eq!(LogProbs::new(bad).unwrap_err().kind(), ErrorKind::Sampling);
         }
-        let probs = LogProbs::new(&[-inf, 0.0]).unwrap();
+        let row = [-inf, 0.0];
+        let probs = LogProbs::new(&row).unwrap();
         assert_eq!(probs.get(Token(0)), Some(-inf));
         assert_eq!(probs.top(2), [(Token(1), 0.0)]);
     }
