@@ -1,0 +1,1 @@
+//! Empty on purpose: only the lock file of this package is used.
