@@ -2,15 +2,20 @@
 
 mod cursor;
 mod file;
+mod hash;
 mod map;
+mod overrides;
 mod parse;
 mod tensor_type;
+mod validate;
 mod value;
 mod view;
 mod writer;
 
 pub use file::{File, TensorInfo};
+pub use overrides::{OverrideValue, Overrides};
 pub use tensor_type::TensorType;
+pub use validate::{validate_adapter, validate_model, validate_shards, validate_vocab};
 pub use value::{Array, Value, ValueType};
 pub use view::{ArrayRef, FromValue, Number, Strings, ValueRef};
 pub use writer::Writer;

@@ -248,6 +248,12 @@ impl<'a> ArrayRef<'a> {
         self.element
     }
 
+    /// The elements as they stand in the file: numbers little endian, strings with their lengths.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The number of elements.
     #[must_use]
     pub const fn len(&self) -> usize {
