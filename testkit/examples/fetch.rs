@@ -1,5 +1,11 @@
 //! Fetches the real models that tests and examples use and prints where they lie.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the terminal"
+)]
+
 use std::process::ExitCode;
 
 use llamakit_testkit::fetch::{self, GEMMA3, SMOLLM2};

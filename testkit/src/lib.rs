@@ -3,3 +3,4 @@
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod subprocess;
+pub mod tiny;

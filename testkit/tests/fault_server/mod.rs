@@ -66,11 +66,13 @@ impl Reply {
         }
         stream.write_all(format!("{head}\r\n").as_bytes())?;
         stream.write_all(&self.body)?;
+        if !self.endless {
+            return Ok(());
+        }
         let block = [0; 1 << 16];
-        while self.endless {
+        loop {
             stream.write_all(&block)?;
         }
-        Ok(())
     }
 }
 
