@@ -105,7 +105,7 @@ impl Tiny {
         self
     }
 
-    /// Encodes the matrices as `ty`: `F16`, `Q8_0` or `Q4_0`. Norms, biases and small tensors stay `F32`.
+    /// Encodes the matrices as `ty`: `F16`, `Q8_0` or `Q4_0`. Vectors and small tensors stay `F32`.
     ///
     /// # Panics
     /// For other types.
@@ -113,7 +113,7 @@ impl Tiny {
     pub fn quantized(mut self, ty: TensorType) -> Self {
         const KEPT: [&str; 3] = ["position_embd", "token_types", "ffn_gate_inp"];
         for tensor in &mut self.tensors {
-            let matrix = tensor.dims.len() > 1
+            let matrix = tensor.dims.iter().filter(|dim| **dim > 1).count() > 1
                 && tensor.dims[0].is_multiple_of(32)
                 && tensor.ty == TensorType::F32
                 && tensor.name.ends_with(".weight")

@@ -149,6 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_value_of_a_q4_0_block_is_kept_whatever_its_sign() {
+        for extreme in [2.0, -2.0] {
+            let mut values = [0.5; BLOCK];
+            values[20] = extreme;
+            assert_eq!(decode(&encode(&values, TensorType::Q4_0))[20], extreme);
+        }
+    }
+
+    #[test]
     fn numbers_depend_on_the_name_alone_and_fill_the_range() {
         let draw = |name| {
             let mut rng = Rng::named(name);
