@@ -25,6 +25,8 @@ pub enum ErrorKind {
     UnsupportedCpu,
     /// Upstream refused to load the model.
     ModelLoad,
+    /// What was asked for needs more memory than there is.
+    OutOfMemory,
     /// Upstream refused to create the context.
     ContextCreation,
     /// Upstream failed while processing a batch.

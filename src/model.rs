@@ -1,0 +1,416 @@
+//! A loaded model: weights, vocabulary and metadata, shared cheaply.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::Fingerprint;
+use crate::gguf;
+use crate::model_params::ModelParams;
+use crate::sys;
+use crate::token::Token;
+use crate::vocab::Vocab;
+
+/// A loaded model.
+///
+/// A handle: cloning is cheap, all clones share the same weights, and the weights are freed with
+/// the last clone and the last [`Context`](crate::Context), [`Vocab`] or
+/// [`LoraAdapter`](crate::LoraAdapter) made from it. `Send` and `Sync`.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    raw: Arc<sys::RawModel>,
+    info: sys::lk_model_info,
+    vocab: Vocab,
+    architecture: String,
+    vocab_only: bool,
+    overrides: gguf::Overrides,
+    /// The files of the model, kept open so that the fingerprint is of what was loaded.
+    files: Vec<(PathBuf, File)>,
+    fingerprint: OnceLock<Fingerprint>,
+}
+
+/// One message of a conversation, for [`Model::apply_chat_template`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// Who speaks: `system`, `user` or `assistant`.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+impl ChatMessage {
+    /// A message of `role`.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self {
+            role: role.into(),
+            content: content.into(),
+        }
+    }
+}
+
+impl Model {
+    /// Loads a model from a GGUF file (`llama_model_load_from_file_ptr`).
+    ///
+    /// The file is checked completely before upstream sees it, and upstream reads from the same
+    /// open file. For a model split into `NAME-00001-of-0000N.gguf`, give the first file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] and [`ErrorKind::InvalidGguf`] name the file and what is wrong with it;
+    /// [`ErrorKind::ModelLoad`] carries upstream's log; [`ErrorKind::UnsupportedCpu`] when the
+    /// compiled code cannot run here.
+    pub fn load(path: impl AsRef<Path>, params: &ModelParams) -> Result<Self> {
+        Self::load_with_progress(path, params, |_| ControlFlow::Continue(()))
+    }
+
+    /// Loads a model, telling `progress` a fraction from 0 to 1. [`ControlFlow::Break`] cancels.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load); [`ErrorKind::Cancelled`] when `progress` broke off.
+    pub fn load_with_progress(
+        path: impl AsRef<Path>,
+        params: &ModelParams,
+        progress: impl FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        let file = gguf::File::open(path)?;
+        Self::load_checked(file, params, progress)
+    }
+
+    /// Loads a model from an open file, whose position does not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_file(
+        file: File,
+        params: &ModelParams,
+        progress: impl FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        let file = gguf::File::from_file(file, "(open file)")?;
+        Self::load_checked(file, params, progress)
+    }
+
+    /// Loads a model that is split into several files of any names, given in order
+    /// (`llama_model_load_from_splits`).
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_shards(
+        paths: &[impl AsRef<Path>],
+        params: &ModelParams,
+        mut progress: impl FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
+        let files = paths
+            .iter()
+            .map(gguf::File::open)
+            .collect::<Result<Vec<_>>>()?;
+        gguf::validate_shards(&files, &params.overrides)?;
+        let source = sys::LoadSource::Splits(&paths);
+        Self::finish(&source, files, params, &mut progress)
+    }
+
+    fn load_checked(
+        file: gguf::File,
+        params: &ModelParams,
+        mut progress: impl FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        if params.vocab_only {
+            gguf::validate_vocab(&file, &params.overrides)?;
+        } else {
+            gguf::validate_model(&file, &params.overrides)?;
+        }
+        let handle = file
+            .file()
+            .ok_or_else(|| Error::argument("the model is not in a file"))?
+            .try_clone()
+            .map_err(|error| Error::io("cannot duplicate the file handle", file.path(), error))?;
+        let path = file.path().to_owned();
+        Self::finish(
+            &sys::LoadSource::File(&handle),
+            vec![file],
+            params,
+            &mut progress,
+        )
+        .map_err(|error| error.with_path(path))
+    }
+
+    fn finish(
+        source: &sys::LoadSource<'_>,
+        files: Vec<gguf::File>,
+        params: &ModelParams,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        let architecture = files[0].require::<&str>("general.architecture")?.to_owned();
+        let files = files
+            .into_iter()
+            .filter_map(|file| {
+                let handle = file.file()?.try_clone().ok()?;
+                Some((file.path().to_owned(), handle))
+            })
+            .collect();
+        let raw = Arc::new(sys::RawModel::load(source, &params.raw()?, progress)?);
+        let info = raw.info()?;
+        let vocab = Vocab::new(&raw)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                raw,
+                info,
+                vocab,
+                architecture,
+                vocab_only: params.vocab_only,
+                overrides: params.overrides.clone(),
+                files,
+                fingerprint: OnceLock::new(),
+            }),
+        })
+    }
+
+    /// The vocabulary.
+    #[must_use]
+    pub fn vocab(&self) -> &Vocab {
+        &self.inner.vocab
+    }
+
+    /// The architecture's name, such as `llama` (`general.architecture`).
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        &self.inner.architecture
+    }
+
+    /// Upstream's description, such as `llama 135M Q4_1` (`llama_model_desc`).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Upstream`] for a failure inside upstream.
+    pub fn description(&self) -> Result<String> {
+        Ok(self.inner.raw.description()?)
+    }
+
+    /// The file type, such as `Q4_K - Medium` (`llama_ftype_name`).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Upstream`] for a failure inside upstream.
+    pub fn file_type(&self) -> Result<String> {
+        Ok(self.inner.raw.ftype_name()?)
+    }
+
+    /// Number of parameters (`llama_model_n_params`).
+    #[must_use]
+    pub fn n_params(&self) -> u64 {
+        self.inner.info.n_params
+    }
+
+    /// Bytes of all tensors together (`llama_model_size`).
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.inner.info.size
+    }
+
+    /// The context length the model was trained with, in tokens (`llama_model_n_ctx_train`).
+    #[must_use]
+    pub fn context_length(&self) -> u32 {
+        unsigned(self.inner.info.n_ctx_train)
+    }
+
+    /// Floats in one embedding (`llama_model_n_embd_out`).
+    #[must_use]
+    pub fn embedding_length(&self) -> usize {
+        unsigned(self.inner.info.n_embd_out) as usize
+    }
+
+    /// Number of layers (`llama_model_n_layer`).
+    #[must_use]
+    pub fn n_layers(&self) -> u32 {
+        unsigned(self.inner.info.n_layer)
+    }
+
+    /// Number of attention heads (`llama_model_n_head`).
+    #[must_use]
+    pub fn n_heads(&self) -> u32 {
+        unsigned(self.inner.info.n_head)
+    }
+
+    /// Number of key-value heads (`llama_model_n_head_kv`).
+    #[must_use]
+    pub fn n_kv_heads(&self) -> u32 {
+        unsigned(self.inner.info.n_head_kv)
+    }
+
+    /// Number of experts; 0 for a dense model (`llama_model_n_expert`).
+    #[must_use]
+    pub fn n_experts(&self) -> u32 {
+        unsigned(self.inner.info.n_expert)
+    }
+
+    /// The attention window of the sliding-window layers in tokens; 0 when there are none
+    /// (`llama_model_n_swa`).
+    #[must_use]
+    pub fn sliding_window(&self) -> u32 {
+        unsigned(self.inner.info.n_swa)
+    }
+
+    /// Whether the model has an encoder that [`Context::encode`](crate::Context::encode) runs.
+    #[must_use]
+    pub fn has_encoder(&self) -> bool {
+        self.inner.info.has_encoder
+    }
+
+    /// Whether the model has a decoder that [`Context::decode`](crate::Context::decode) runs.
+    #[must_use]
+    pub fn has_decoder(&self) -> bool {
+        self.inner.info.has_decoder
+    }
+
+    /// Whether the model keeps a recurrent state instead of a KV cache (Mamba, RWKV).
+    #[must_use]
+    pub fn is_recurrent(&self) -> bool {
+        self.inner.info.is_recurrent
+    }
+
+    /// Whether the model has both attention and recurrent layers (Jamba, LFM2).
+    #[must_use]
+    pub fn is_hybrid(&self) -> bool {
+        self.inner.info.is_hybrid
+    }
+
+    /// Whether the model generates by diffusion; upstream then computes no next-token logits.
+    #[must_use]
+    pub fn is_diffusion(&self) -> bool {
+        self.inner.info.is_diffusion
+    }
+
+    /// For encoder-decoder models, the token that the decoder starts with
+    /// (`llama_model_decoder_start_token`).
+    #[must_use]
+    pub fn decoder_start_token(&self) -> Option<Token> {
+        let token = self.inner.info.decoder_start_token;
+        (token >= 0).then_some(Token(token))
+    }
+
+    /// Number of classifier outputs of a classifier or reranking model; 0 when the file has no
+    /// classifier head (`llama_model_n_cls_out`).
+    #[must_use]
+    pub fn n_classifier_outputs(&self) -> u32 {
+        self.inner.info.n_cls_out
+    }
+
+    /// The label of a classifier output, where the file names it (`llama_model_cls_label`).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] when there is no such output.
+    pub fn classifier_label(&self, index: u32) -> Result<Option<String>> {
+        if index >= self.n_classifier_outputs() {
+            return Err(Error::argument(format!(
+                "classifier output {index} of {}",
+                self.n_classifier_outputs()
+            )));
+        }
+        Ok(self.inner.raw.classifier_label(index)?)
+    }
+
+    /// The scalar metadata as upstream prints it (`llama_model_meta_val_str_by_index`); arrays are
+    /// left out, [`gguf::File`] has them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Upstream`] for a failure inside upstream.
+    pub fn metadata(&self) -> Result<Vec<(String, String)>> {
+        Ok(self.inner.raw.metadata()?)
+    }
+
+    /// The chat template in the file, or the one called `name` (`llama_model_chat_template`).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] when `name` contains a NUL byte.
+    pub fn chat_template(&self, name: Option<&str>) -> Result<Option<String>> {
+        let name = name.map(c_string).transpose()?;
+        Ok(self.inner.raw.chat_template(name.as_deref())?)
+    }
+
+    /// Formats a conversation with the model's own template where upstream knows it
+    /// (`llama_chat_apply_template`). `add_assistant` opens the assistant's next message.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] when the file has no template or upstream does not know it;
+    /// [`ErrorKind::InvalidArgument`] when a message contains a NUL byte.
+    pub fn apply_chat_template(
+        &self,
+        messages: &[ChatMessage],
+        add_assistant: bool,
+    ) -> Result<String> {
+        let template = self
+            .chat_template(None)?
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "the model has no chat template"))?;
+        let messages = messages
+            .iter()
+            .map(|message| Ok((c_string(&message.role)?, c_string(&message.content)?)))
+            .collect::<Result<Vec<_>>>()?;
+        sys::apply_chat_template(&c_string(&template)?, &messages, add_assistant)?.ok_or_else(
+            || {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    "upstream does not know the model's chat template",
+                )
+            },
+        )
+    }
+
+    /// Identifies the weights and metadata; computed when first asked for.
+    pub(crate) fn fingerprint(&self) -> Result<Fingerprint> {
+        if let Some(known) = self.inner.fingerprint.get() {
+            return Ok(*known);
+        }
+        let computed = Fingerprint::of_model(&self.inner.files, &self.inner.overrides)?;
+        Ok(*self.inner.fingerprint.get_or_init(|| computed))
+    }
+
+    pub(crate) fn raw(&self) -> &Arc<sys::RawModel> {
+        &self.inner.raw
+    }
+
+    pub(crate) fn info(&self) -> &sys::lk_model_info {
+        &self.inner.info
+    }
+
+    pub(crate) fn is_vocab_only(&self) -> bool {
+        self.inner.vocab_only
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("architecture", &self.inner.architecture)
+            .field("n_params", &self.inner.info.n_params)
+            .field("size", &self.inner.info.size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Upstream's counts are signed; a negative one never reaches users.
+fn unsigned(value: i32) -> u32 {
+    u32::try_from(value).unwrap_or(0)
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::argument("the text contains a NUL byte"))
+}

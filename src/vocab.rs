@@ -1,0 +1,402 @@
+//! The vocabulary of a model: text to tokens and back.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys;
+use crate::text::TextDecoder;
+use crate::token::Token;
+
+/// Text longer than this is tokenized on a thread of its own. Some pre-tokenizers run a recursive
+/// regular expression engine that needs a few hundred bytes of stack per character.
+const LONG_TEXT: usize = 1024;
+/// Stack per byte of long text, twice the most that was measured.
+const STACK_PER_BYTE: usize = 1024;
+const STACK_BASE: usize = 1024 * 1024;
+
+/// How a vocabulary splits text (`enum llama_vocab_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VocabType {
+    /// The model has no tokenizer.
+    None,
+    /// SentencePiece byte-pair encoding with byte fallback (Llama 2, Gemma).
+    Spm,
+    /// Byte-level byte-pair encoding (GPT-2, Llama 3, Qwen).
+    Bpe,
+    /// WordPiece (BERT).
+    Wpm,
+    /// Unigram (T5).
+    Ugm,
+    /// RWKV's greedy tokenizer.
+    Rwkv,
+    /// PLaMo-2's tokenizer.
+    Plamo2,
+    /// A type that this version of the library does not know.
+    Other,
+}
+
+/// What the vocabulary says about one token.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TokenInfo {
+    /// The text as stored in the file, in the tokenizer's own spelling.
+    pub text: Vec<u8>,
+    /// The score (SPM, UGM), else 0.
+    pub score: f32,
+    /// Whether it ends a generation: EOS, EOT and their kin.
+    pub is_end_of_generation: bool,
+    /// Whether it is a control token, which text never becomes unless asked for.
+    pub is_control: bool,
+    /// Whether it stands for a single byte.
+    pub is_byte: bool,
+    /// Whether the file marks it as unused.
+    pub is_unused: bool,
+}
+
+/// A model's vocabulary. A cheap handle that keeps the model alive; `Send` and `Sync`.
+#[derive(Clone)]
+pub struct Vocab {
+    raw: sys::RawVocab,
+}
+
+macro_rules! special_tokens {
+    ($($(#[$doc:meta])* $name:ident => $field:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(&self) -> Option<Token> {
+                let token = Token(self.raw.info().$field);
+                self.contains(token).then_some(token)
+            }
+        )*
+    };
+}
+
+impl Vocab {
+    pub(crate) fn new(model: &Arc<sys::RawModel>) -> Result<Self> {
+        Ok(Self {
+            raw: sys::RawVocab::new(model)?,
+        })
+    }
+
+    /// Number of tokens (`llama_vocab_n_tokens`); ids run from 0 to one less.
+    #[must_use]
+    pub fn n_tokens(&self) -> usize {
+        usize::try_from(self.raw.info().n_tokens).unwrap_or(0)
+    }
+
+    /// How the vocabulary splits text.
+    #[must_use]
+    pub fn vocab_type(&self) -> VocabType {
+        match self.raw.info().type_ as u32 {
+            sys::LLAMA_VOCAB_TYPE_NONE => VocabType::None,
+            sys::LLAMA_VOCAB_TYPE_SPM => VocabType::Spm,
+            sys::LLAMA_VOCAB_TYPE_BPE => VocabType::Bpe,
+            sys::LLAMA_VOCAB_TYPE_WPM => VocabType::Wpm,
+            sys::LLAMA_VOCAB_TYPE_UGM => VocabType::Ugm,
+            sys::LLAMA_VOCAB_TYPE_RWKV => VocabType::Rwkv,
+            sys::LLAMA_VOCAB_TYPE_PLAMO2 => VocabType::Plamo2,
+            _ => VocabType::Other,
+        }
+    }
+
+    /// Whether `token` is one of this vocabulary's ids.
+    #[must_use]
+    pub fn contains(&self, token: Token) -> bool {
+        token.index().is_some_and(|index| index < self.n_tokens())
+    }
+
+    special_tokens! {
+        /// Beginning of sequence; also the CLS token of encoders (`llama_vocab_bos`).
+        bos => bos;
+        /// End of sequence (`llama_vocab_eos`).
+        eos => eos;
+        /// End of turn (`llama_vocab_eot`).
+        eot => eot;
+        /// Sentence separator (`llama_vocab_sep`).
+        sep => sep;
+        /// New line (`llama_vocab_nl`).
+        nl => nl;
+        /// Padding (`llama_vocab_pad`).
+        pad => pad;
+        /// Mask (`llama_vocab_mask`).
+        mask => mask;
+        /// Fill in the middle: before the prefix (`llama_vocab_fim_pre`).
+        fim_prefix => fim_pre;
+        /// Fill in the middle: before the suffix (`llama_vocab_fim_suf`).
+        fim_suffix => fim_suf;
+        /// Fill in the middle: where the answer starts (`llama_vocab_fim_mid`).
+        fim_middle => fim_mid;
+        /// Fill in the middle: padding (`llama_vocab_fim_pad`).
+        fim_pad => fim_pad;
+        /// Fill in the middle: repository name (`llama_vocab_fim_rep`).
+        fim_repository => fim_rep;
+        /// Fill in the middle: file separator (`llama_vocab_fim_sep`).
+        fim_separator => fim_sep;
+    }
+
+    /// Whether the model wants BOS before a text (`llama_vocab_get_add_bos`).
+    #[must_use]
+    pub fn adds_bos(&self) -> bool {
+        self.raw.info().add_bos
+    }
+
+    /// Whether the model wants EOS after a text (`llama_vocab_get_add_eos`).
+    #[must_use]
+    pub fn adds_eos(&self) -> bool {
+        self.raw.info().add_eos
+    }
+
+    /// Whether the model wants SEP after a text (`llama_vocab_get_add_sep`).
+    #[must_use]
+    pub fn adds_sep(&self) -> bool {
+        self.raw.info().add_sep
+    }
+
+    /// Text, score and attributes of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] when the id is not in the vocabulary;
+    /// [`ErrorKind::Unsupported`] when the model has no tokenizer.
+    pub fn token(&self, token: Token) -> Result<TokenInfo> {
+        self.check_token(token)?;
+        let (text, info) = self.raw.token(token)?;
+        Ok(TokenInfo {
+            text,
+            score: info.score,
+            is_end_of_generation: info.is_eog,
+            is_control: info.is_control,
+            is_byte: info.attr as u32 & sys::LLAMA_TOKEN_ATTR_BYTE != 0,
+            is_unused: info.attr as u32 & sys::LLAMA_TOKEN_ATTR_UNUSED != 0,
+        })
+    }
+
+    /// Whether a token ends a generation (`llama_vocab_is_eog`).
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    pub fn is_end_of_generation(&self, token: Token) -> Result<bool> {
+        self.check_token(token)?;
+        let (_, info) = self.raw.token(token)?;
+        Ok(info.is_eog)
+    }
+
+    /// Splits text into tokens (`llama_tokenize`).
+    ///
+    /// `add_special` adds BOS and EOS where the model wants them. With `parse_special`, the names
+    /// of control tokens in the text become these tokens; leave it off for text from users.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] when the model has no tokenizer; [`ErrorKind::Tokenize`] when
+    /// the text is longer than 2 GiB, needs more stack than the system gives, or the vocabulary
+    /// lacks what the text needs.
+    pub fn tokenize(
+        &self,
+        text: &str,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<Token>> {
+        self.check_has_tokenizer()?;
+        if i32::try_from(text.len()).is_err() {
+            return Err(Error::new(
+                ErrorKind::Tokenize,
+                format!(
+                    "the text has {} bytes; at most {} can be tokenized",
+                    text.len(),
+                    i32::MAX
+                ),
+            ));
+        }
+        if add_special {
+            self.check_special("BOS", self.adds_bos(), self.bos())?;
+            self.check_special("EOS", self.adds_eos(), self.eos())?;
+            if self.vocab_type() == VocabType::Wpm {
+                self.check_special("CLS", true, self.bos())?;
+                self.check_special("SEP", true, self.sep())?;
+            }
+        }
+        let recursive = !matches!(self.vocab_type(), VocabType::Spm | VocabType::Wpm);
+        if text.len() <= LONG_TEXT || !recursive {
+            return self.tokenize_here(text, add_special, parse_special);
+        }
+        let stack = STACK_BASE + STACK_PER_BYTE * text.len();
+        std::thread::scope(|scope| {
+            let worker = std::thread::Builder::new()
+                .name("tokenize".to_owned())
+                .stack_size(stack)
+                .spawn_scoped(scope, || {
+                    self.tokenize_here(text, add_special, parse_special)
+                })
+                .map_err(|error| {
+                    Error::new(
+                        ErrorKind::Tokenize,
+                        format!(
+                            "a text of {} bytes needs {stack} bytes of stack: {error}",
+                            text.len()
+                        ),
+                    )
+                })?;
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn tokenize_here(
+        &self,
+        text: &str,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<Token>> {
+        // Most text has fewer tokens than bytes; special tokens come on top.
+        let mut tokens = Vec::with_capacity(text.len() + 8);
+        for _ in 0..2 {
+            let count = self
+                .raw
+                .tokenize(text.as_bytes(), add_special, parse_special, &mut tokens)
+                .map_err(|fault| fault.into_error(ErrorKind::Tokenize, "tokenizing"))?;
+            if count >= 0 {
+                return Ok(tokens);
+            }
+            if count == i32::MIN {
+                break;
+            }
+            tokens.reserve(count.unsigned_abs() as usize);
+        }
+        Err(Error::new(
+            ErrorKind::Tokenize,
+            "the text has more tokens than can be counted",
+        ))
+    }
+
+    /// The bytes of one token (`llama_token_to_piece`). They need not be valid UTF-8 on their own;
+    /// [`TextDecoder`] joins them. `special` renders control tokens by their names instead of
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    pub fn piece(&self, token: Token, special: bool) -> Result<Vec<u8>> {
+        let mut piece = Vec::new();
+        self.append_piece(token, special, &mut piece)?;
+        Ok(piece)
+    }
+
+    /// As [`piece`](Self::piece), added to the end of `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    pub fn append_piece(&self, token: Token, special: bool, out: &mut Vec<u8>) -> Result<()> {
+        self.check_token(token)?;
+        let mut short = [0_u8; 64];
+        let length = self.raw.piece(token, special, &mut short)?;
+        if let Ok(length) = usize::try_from(length) {
+            out.extend_from_slice(&short[..length]);
+            return Ok(());
+        }
+        let mut long = vec![0_u8; length.unsigned_abs() as usize];
+        let length = self.raw.piece(token, special, &mut long)?;
+        out.extend_from_slice(&long[..usize::try_from(length).unwrap_or(0)]);
+        Ok(())
+    }
+
+    /// The text of tokens (`llama_detokenize`), with U+FFFD for bytes that are no valid UTF-8.
+    ///
+    /// `remove_special` leaves out BOS and EOS where the model adds them; `unparse_special`
+    /// renders control tokens by their names.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    pub fn detokenize(
+        &self,
+        tokens: &[Token],
+        remove_special: bool,
+        unparse_special: bool,
+    ) -> Result<String> {
+        self.check_has_tokenizer()?;
+        for &token in tokens {
+            self.check_token(token)?;
+        }
+        if i32::try_from(tokens.len()).is_err() {
+            return Err(Error::argument("more tokens than can be counted"));
+        }
+        let mut text = vec![0_u8; tokens.len() * 4 + 16];
+        loop {
+            let length = self
+                .raw
+                .detokenize(tokens, remove_special, unparse_special, &mut text)?;
+            if let Ok(length) = usize::try_from(length) {
+                text.truncate(length);
+                return Ok(String::from_utf8_lossy(&text).into_owned());
+            }
+            let needed = length.unsigned_abs() as usize;
+            if needed <= text.len() {
+                return Err(Error::new(
+                    ErrorKind::Tokenize,
+                    "the text is too long to detokenize",
+                ));
+            }
+            text.resize(needed, 0);
+        }
+    }
+
+    /// A decoder that turns this vocabulary's pieces into text as they come.
+    #[must_use]
+    pub fn decoder(&self) -> TextDecoder {
+        TextDecoder::new()
+    }
+
+    /// The pointer that the raw layer's sampler functions take. It is valid as long as this
+    /// vocabulary or its model.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn as_raw(&self) -> *const sys::llama_vocab {
+        self.raw.as_ptr()
+    }
+
+    fn check_has_tokenizer(&self) -> Result<()> {
+        if self.vocab_type() == VocabType::None {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the model has no tokenizer",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_token(&self, token: Token) -> Result<()> {
+        self.check_has_tokenizer()?;
+        if !self.contains(token) {
+            return Err(Error::argument(format!(
+                "token {token} is not in the vocabulary of {} tokens",
+                self.n_tokens()
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_special(&self, name: &str, wanted: bool, token: Option<Token>) -> Result<()> {
+        if wanted && token.is_none() {
+            return Err(Error::new(
+                ErrorKind::Tokenize,
+                format!("the model wants a {name} token but its vocabulary has none"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Vocab {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vocab")
+            .field("vocab_type", &self.vocab_type())
+            .field("n_tokens", &self.n_tokens())
+            .finish_non_exhaustive()
+    }
+}
