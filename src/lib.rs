@@ -29,6 +29,7 @@ mod runtime;
 pub mod sampler;
 #[cfg(feature = "inference")]
 pub mod sys;
+pub mod tensor;
 mod text;
 mod token;
 #[cfg(feature = "inference")]

@@ -6,6 +6,7 @@ mod hash;
 mod map;
 mod overrides;
 mod parse;
+mod split;
 mod tensor_type;
 mod validate;
 mod value;
@@ -14,6 +15,7 @@ mod writer;
 
 pub use file::{File, TensorInfo};
 pub use overrides::{OverrideValue, Overrides};
+pub use split::{SplitName, open_shards, shard_paths};
 pub use tensor_type::TensorType;
 pub use validate::{validate_adapter, validate_model, validate_shards, validate_vocab};
 pub use value::{Array, Value, ValueType};

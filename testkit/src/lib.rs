@@ -2,5 +2,6 @@
 
 #[cfg(feature = "fetch")]
 pub mod fetch;
+pub mod mutate;
 pub mod subprocess;
 pub mod tiny;

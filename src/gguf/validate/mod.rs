@@ -69,6 +69,7 @@ pub fn validate_vocab(file: &File, overrides: &Overrides) -> Result<()> {
 
 fn validate(meta: Meta<'_>) -> Result<()> {
     let architecture = architecture(meta)?;
+    check_split_keys(meta)?;
     let n_tokens = vocab::check(meta, architecture)?;
     let hparams = hparams::check(meta, architecture, n_tokens)?;
     tensors::check(meta.file, hparams.n_expert)
@@ -92,4 +93,17 @@ fn architecture<'a>(meta: Meta<'a>) -> Result<&'a str> {
         Ok(name) if !name.is_empty() && name.len() <= 64 => Ok(name),
         _ => Err(invalid(format!("general.architecture is {}", quote(text)))),
     }
+}
+
+/// Upstream asserts the type of these keys; what they say is checked when all files are opened.
+fn check_split_keys(meta: Meta<'_>) -> Result<()> {
+    for key in ["split.no", "split.count", "split.tensors.count"] {
+        if meta.overrides.get(key).is_some() {
+            return Err(Error::argument(format!("{key} cannot be overridden")));
+        }
+    }
+    meta.file.find::<u16>("split.no")?;
+    meta.file.find::<u16>("split.count")?;
+    meta.file.find::<i32>("split.tensors.count")?;
+    Ok(())
 }
