@@ -80,9 +80,11 @@ impl Model {
         params: &ModelParams,
         progress: impl FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let path = path.as_ref();
-        let file = gguf::File::open(path)?;
-        Self::load_checked(file, params, progress)
+        let mut files = gguf::open_shards(path)?;
+        if files.len() > 1 {
+            return Self::load_split(files, params, progress);
+        }
+        Self::load_single(files.remove(0), params, progress)
     }
 
     /// Loads a model from an open file, whose position does not matter.
@@ -96,7 +98,7 @@ impl Model {
         progress: impl FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self> {
         let file = gguf::File::from_file(file, "(open file)")?;
-        Self::load_checked(file, params, progress)
+        Self::load_single(file, params, progress)
     }
 
     /// Loads a model that is split into several files of any names, given in order
@@ -108,19 +110,23 @@ impl Model {
     pub fn load_shards(
         paths: &[impl AsRef<Path>],
         params: &ModelParams,
-        mut progress: impl FnMut(f32) -> ControlFlow<()>,
+        progress: impl FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let paths: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
-        let files = paths
-            .iter()
-            .map(gguf::File::open)
-            .collect::<Result<Vec<_>>>()?;
-        gguf::validate_shards(&files, &params.overrides)?;
-        let source = sys::LoadSource::Splits(&paths);
-        Self::finish(&source, files, params, &mut progress)
+        let files = paths.iter().map(gguf::File::open).collect::<Result<Vec<_>>>()?;
+        Self::load_split(files, params, progress)
     }
 
-    fn load_checked(
+    fn load_split(
+        files: Vec<gguf::File>,
+        params: &ModelParams,
+        mut progress: impl FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        gguf::validate_shards(&files, &params.overrides)?;
+        let paths: Vec<PathBuf> = files.iter().map(|file| file.path().to_owned()).collect();
+        Self::finish(&sys::LoadSource::Splits(&paths), files, params, &mut progress)
+    }
+
+    fn load_single(
         file: gguf::File,
         params: &ModelParams,
         mut progress: impl FnMut(f32) -> ControlFlow<()>,
@@ -130,12 +136,7 @@ impl Model {
         } else {
             gguf::validate_model(&file, &params.overrides)?;
         }
-        let handle = file
-            .file()
-            .ok_or_else(|| Error::argument("the model is not in a file"))?
-            .try_clone()
-            .map_err(|error| Error::io("cannot duplicate the file handle", file.path(), error))?;
-        let path = file.path().to_owned();
+        let (path, handle) = open_handle(&file)?;
         Self::finish(
             &sys::LoadSource::File(&handle),
             vec![file],
@@ -152,13 +153,9 @@ impl Model {
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self> {
         let architecture = files[0].require::<&str>("general.architecture")?.to_owned();
-        let files = files
-            .into_iter()
-            .filter_map(|file| {
-                let handle = file.file()?.try_clone().ok()?;
-                Some((file.path().to_owned(), handle))
-            })
-            .collect();
+        let handles = files.iter().map(open_handle).collect::<Result<Vec<_>>>()?;
+        // Upstream maps the files itself; two maps would count twice in the peak of memory.
+        drop(files);
         let raw = Arc::new(sys::RawModel::load(source, &params.raw()?, progress)?);
         let info = raw.info()?;
         let vocab = Vocab::new(&raw)?;
@@ -170,7 +167,7 @@ impl Model {
                 architecture,
                 vocab_only: params.vocab_only,
                 overrides: params.overrides.clone(),
-                files,
+                files: handles,
                 fingerprint: OnceLock::new(),
             }),
         })
@@ -404,6 +401,16 @@ impl std::fmt::Debug for Model {
             .field("size", &self.inner.info.size)
             .finish_non_exhaustive()
     }
+}
+
+/// A handle of the file behind a checked GGUF, with its path.
+fn open_handle(file: &gguf::File) -> Result<(PathBuf, File)> {
+    let handle = file
+        .file()
+        .ok_or_else(|| Error::argument("the model is not in a file"))?
+        .try_clone()
+        .map_err(|error| Error::io("cannot duplicate the file handle", file.path(), error))?;
+    Ok((file.path().to_owned(), handle))
 }
 
 /// Upstream's counts are signed; a negative one never reaches users.
