@@ -74,3 +74,33 @@ impl Hasher for SeededHasher {
         (product as u64) ^ ((product >> 64) as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_differ_little_have_different_hashes() {
+        let state = SeededState::new();
+        let mut texts: Vec<Vec<u8>> = (0..40).map(|length| vec![0; length]).collect();
+        for at in 0..24 {
+            for bit in 0..8 {
+                let mut text = vec![b'x'; 24];
+                text[at] ^= 1 << bit;
+                texts.extend((at + 1..=24).map(|length| text[..length].to_vec()));
+            }
+        }
+        texts.extend((0..=255).flat_map(|a| (0..=255).map(move |b| vec![a, b])));
+        texts.sort();
+        texts.dedup();
+        let mut hashes: Vec<u64> = texts
+            .iter()
+            .map(|text| state.hash_one(text.as_slice()))
+            .collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), texts.len());
+        let low: std::collections::HashSet<u64> = hashes.iter().map(|hash| hash & 0xffff).collect();
+        assert!(low.len() > 30_000, "{} of 65,536 slots used", low.len());
+    }
+}

@@ -98,7 +98,7 @@ pub fn open_shards(path: impl AsRef<Path>) -> Result<Vec<File>> {
     if count <= 1 {
         return Ok(vec![first]);
     }
-    check_number(&first, 0)?;
+    check_number(&first, 0, count)?;
     let paths = shard_paths(path)?;
     if paths.len() != usize::from(count) {
         return Err(first.locate(invalid(format!(
@@ -107,21 +107,35 @@ pub fn open_shards(path: impl AsRef<Path>) -> Result<Vec<File>> {
         ))));
     }
     let mut files = vec![first];
-    for (number, path) in (1..).zip(&paths[1..]) {
-        let file = File::open(path)?;
-        check_number(&file, number)?;
-        files.push(file);
+    for path in &paths[1..] {
+        files.push(File::open(path)?);
     }
-    check_tensors(&files)?;
+    check_shards(&files)?;
     Ok(files)
 }
 
-fn check_number(file: &File, expected: u16) -> Result<()> {
+/// Checks that files belong together as one split model, in this order.
+pub(super) fn check_shards(files: &[File]) -> Result<()> {
+    let count = u16::try_from(files.len())
+        .map_err(|_| Error::argument(format!("{} files for one model", files.len())))?;
+    for (number, file) in (0..).zip(files) {
+        check_number(file, number, count)?;
+    }
+    check_tensors(files)
+}
+
+fn check_number(file: &File, expected: u16, count: u16) -> Result<()> {
     let number = file.require::<u16>("split.no")?;
     if number != expected {
         return Err(file.locate(invalid(format!(
             "split.no is {number}, expected {expected}; a split model is opened by its first file"
         ))));
+    }
+    // Upstream writes the count into every file and reads that of the first.
+    if let Some(found) = file.find::<u16>("split.count")?
+        && found != count
+    {
+        return Err(file.locate(invalid(format!("split.count is {found}, expected {count}"))));
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::meta::{Meta, integers};
 use crate::error::Result;
-use crate::gguf::ValueRef;
 use crate::gguf::cursor::{invalid, quote};
+use crate::gguf::{OverrideValue, ValueRef};
 
 /// `LLAMA_MAX_LAYERS`.
 const MAX_LAYERS: u32 = 512;
@@ -99,23 +99,29 @@ impl Params<'_> {
                         return Err(invalid(format!("{key} has an element that is not finite")));
                     }
                 }
-                Some(ValueRef::U32(_)) => {
-                    let value = self.meta.u32(key)?.unwrap_or_default();
-                    if i32::try_from(value).is_err() {
-                        return Err(invalid(format!(
-                            "{key} is {value}; at most {} is possible",
-                            i32::MAX
-                        )));
-                    }
-                }
+                Some(ValueRef::U32(_)) => self.check_integer(key)?,
                 Some(ValueRef::F32(_)) => self.check_float(key, epsilon)?,
                 // Not in the file, so the override alone counts.
-                None if epsilon => self.check_float(key, epsilon)?,
-                _ if epsilon => {
-                    self.meta.f32(key)?;
-                }
+                None => match self.meta.overrides.get(key) {
+                    Some(OverrideValue::Int(_)) if !epsilon => self.check_integer(key)?,
+                    Some(OverrideValue::Float(_)) => self.check_float(key, epsilon)?,
+                    _ if epsilon => self.check_float(key, epsilon)?,
+                    _ => {}
+                },
+                _ if epsilon => self.check_float(key, epsilon)?,
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    fn check_integer(&self, key: &str) -> Result<()> {
+        let value = self.meta.u32(key)?.unwrap_or_default();
+        if i32::try_from(value).is_err() {
+            let most = i32::MAX;
+            return Err(invalid(format!(
+                "{key} is {value}; at most {most} is possible"
+            )));
         }
         Ok(())
     }

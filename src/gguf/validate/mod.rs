@@ -10,7 +10,7 @@ mod tensors;
 mod vocab;
 
 use super::cursor::{invalid, quote};
-use super::{File, Overrides};
+use super::{File, Overrides, split};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use adapter::validate_adapter;
@@ -33,7 +33,9 @@ pub fn validate_model(file: &File, overrides: &Overrides) -> Result<()> {
     validate(meta).map_err(|error| file.locate(error))
 }
 
-/// As [`validate_model`], for all files of a split model in their order.
+/// As [`validate_model`], for all files of a model in their order.
+///
+/// Several files must belong together: numbers, counts, and no tensor in two of them.
 ///
 /// # Errors
 /// As [`validate_model`].
@@ -41,6 +43,9 @@ pub fn validate_shards(files: &[File], overrides: &Overrides) -> Result<()> {
     let Some((first, others)) = files.split_first() else {
         return Err(Error::argument("a model has at least one file"));
     };
+    if !others.is_empty() {
+        split::check_shards(files)?;
+    }
     validate_model(first, overrides)?;
     let meta = Meta {
         file: first,
