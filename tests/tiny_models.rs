@@ -124,11 +124,15 @@ fn lookback_answers_as_promised_by_a_wide_margin() {
 fn shards_compute_what_the_whole_file_computes() {
     let tiny = tiny::llama();
     let whole = load(&tiny);
+    let paths = tiny.shards(3);
+    let found = Model::load(&paths[0], &ModelParams::new()).unwrap();
     let go_on = |_| ControlFlow::Continue(());
-    let split = Model::load_shards(&tiny.shards(3), &ModelParams::new(), go_on).unwrap();
+    let named = Model::load_shards(&paths, &ModelParams::new(), go_on).unwrap();
     let prompt = tokens(&whole);
     let expected = decode(&mut context(&whole), &prompt, 0).to_vec();
-    assert_eq!(decode(&mut context(&split), &prompt, 0), expected);
+    for split in [found, named] {
+        assert_eq!(decode(&mut context(&split), &prompt, 0), expected);
+    }
 }
 
 #[test]
