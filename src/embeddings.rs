@@ -84,7 +84,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] names the input that is empty or longer than the batch size;
+    /// [`ErrorKind::InvalidArgument`] names the input that is empty or longer than the batch size or
+    /// the positions the model learned;
     /// [`ErrorKind::Unsupported`] without embeddings or pooling; [`ErrorKind::Cancelled`] when an
     /// abort handle stopped it; else as [`decode`](Self::decode).
     pub fn embed(&mut self, inputs: &[impl AsRef<[Token]>]) -> Result<Embeddings> {
@@ -92,7 +93,8 @@ impl Context {
             Pooling::Rank => self.model().n_classifier_outputs() as usize,
             _ => self.model().embedding_length(),
         };
-        let most = self.micro_batch_size();
+        let positions = self.model().position_limit().unwrap_or(u64::MAX);
+        let most = usize::try_from(positions).unwrap_or(usize::MAX).min(self.micro_batch_size());
         for (index, input) in inputs.iter().enumerate() {
             let length = input.as_ref().len();
             if length == 0 || length > most {

@@ -30,6 +30,7 @@ struct Inner {
     vocab: Vocab,
     architecture: String,
     vocab_only: bool,
+    position_limit: Option<u64>,
     overrides: gguf::Overrides,
     /// The files of the model, kept open so that the fingerprint is of what was loaded.
     files: Vec<(PathBuf, File)>,
@@ -153,6 +154,7 @@ impl Model {
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self> {
         let architecture = files[0].require::<&str>("general.architecture")?.to_owned();
+        let position_limit = files.iter().find_map(learned_positions);
         let handles = files.iter().map(open_handle).collect::<Result<Vec<_>>>()?;
         // Upstream maps the files itself; two maps would count twice in the peak of memory.
         drop(files);
@@ -166,6 +168,7 @@ impl Model {
                 vocab,
                 architecture,
                 vocab_only: params.vocab_only,
+                position_limit,
                 overrides: params.overrides.clone(),
                 files: handles,
                 fingerprint: OnceLock::new(),
@@ -388,6 +391,12 @@ impl Model {
         self.inner.vocab_only
     }
 
+    /// How many positions there are embeddings for, of a model that learned them. Upstream looks
+    /// them up by position and aborts past the end.
+    pub(crate) fn position_limit(&self) -> Option<u64> {
+        self.inner.position_limit
+    }
+
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
@@ -401,6 +410,11 @@ impl std::fmt::Debug for Model {
             .field("size", &self.inner.info.size)
             .finish_non_exhaustive()
     }
+}
+
+/// The rows of a table of learned position embeddings (BERT, GPT-2, StarCoder).
+fn learned_positions(file: &gguf::File) -> Option<u64> {
+    file.tensor("position_embd.weight")?.dims().get(1).copied()
 }
 
 /// A handle of the file behind a checked GGUF, with its path.

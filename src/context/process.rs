@@ -244,12 +244,19 @@ impl Context {
     /// Checks tokens, sequences and positions; `next` holds each sequence's next position.
     fn check_entries(&self, batch: &Batch, next: &mut [i32]) -> Result<()> {
         let vocab = self.model().vocab();
+        let positions = self.model().position_limit().unwrap_or(u64::MAX);
         for (index, entry) in batch.entries().enumerate() {
             if !vocab.contains(entry.token) {
                 return Err(Error::argument(format!(
                     "entry {index}: token {} is not in the vocabulary of {}",
                     entry.token,
                     vocab.n_tokens()
+                )));
+            }
+            if u64::try_from(entry.position).is_ok_and(|position| position >= positions) {
+                return Err(Error::argument(format!(
+                    "entry {index}: position {}; the model knows {positions} positions",
+                    entry.position
                 )));
             }
             if entry.seqs.is_empty() {
