@@ -1,7 +1,8 @@
 //! Mirostat 1 and 2 (Basu et al., <https://arxiv.org/abs/2007.14966>): hold the surprise of the
 //! output near a target by adapting where candidates are cut off.
 
-use super::math;
+use super::filters::best_index;
+use super::math::{self, key, unkey};
 use super::set::Set;
 use crate::error::Result;
 
@@ -13,14 +14,18 @@ pub(super) fn cut_v1(
     vocab: usize,
     keys: &mut Vec<u64>,
 ) -> Result<()> {
-    if !set.ranked {
-        set.rank(keys);
+    let m = m as usize;
+    if set.ranked {
+        keys.clear();
+        keys.extend(set.logits.iter().take(m).map(|&l| key(l, 0)));
+    } else {
+        math::rank(&set.logits, keys, m.min(set.logits.len()))?;
+        keys.truncate(m);
     }
     let (mut sum_tb, mut sum_tt) = (0.0f32, 0.0f32);
-    let pairs = set.logits.windows(2).take(m as usize - 1);
-    for (i, pair) in pairs.enumerate() {
+    for (i, pair) in keys.windows(2).enumerate() {
         let t = ((i + 2) as f32 / (i + 1) as f32).ln();
-        sum_tb += t * (pair[0] - pair[1]);
+        sum_tb += t * (unkey(pair[0]).0 - unkey(pair[1]).0);
         sum_tt += t * t;
     }
     let s = sum_tb / sum_tt;
@@ -34,11 +39,12 @@ pub(super) fn cut_v1(
 pub(super) fn cut_v2(set: &mut Set, mu: f32) {
     let max = set.max();
     let sum = math::exp_sum(&set.logits, max);
-    let surprise = |l: f32| -(f64::from(math::exp(l - max)) / sum).log2();
-    if set.logits.iter().any(|&l| surprise(l) <= f64::from(mu)) {
-        set.retain(|_, l| surprise(l) <= f64::from(mu));
+    // The surprise of a logit is log2(sum) - (logit - max) / ln 2.
+    let floor = f64::from(max) + sum.ln() - f64::from(mu) * std::f64::consts::LN_2;
+    if f64::from(max) >= floor {
+        set.retain(|_, l| f64::from(l) >= floor);
     } else {
-        let best = super::filters::best_index(set);
+        let best = best_index(set);
         set.retain(|i, _| i == best);
     }
     set.ghosts = 0;
