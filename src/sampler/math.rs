@@ -96,14 +96,20 @@ pub(super) fn scan_above(
     mut visit: impl FnMut(u32, f32) -> f32,
 ) -> Result<()> {
     for (b, block) in values.chunks(BLOCK).enumerate() {
-        if !any_above(block, threshold) {
+        if !any_above::<BLOCK>(block, threshold) {
             continue;
         }
-        for (i, &x) in block.iter().enumerate() {
-            if !not_above(x, threshold) {
-                let index = (b * BLOCK + i) as u32;
-                check(index, x)?;
-                threshold = visit(index, x);
+        // Few values of a block are above: vectors find out which part they are in.
+        for (c, part) in block.chunks(LANES).enumerate() {
+            if !any_above::<LANES>(part, threshold) {
+                continue;
+            }
+            for (i, &x) in part.iter().enumerate() {
+                if !not_above(x, threshold) {
+                    let index = (b * BLOCK + c * LANES + i) as u32;
+                    check(index, x)?;
+                    threshold = visit(index, x);
+                }
             }
         }
     }
@@ -117,14 +123,14 @@ fn not_above(x: f32, threshold: f32) -> bool {
 }
 
 #[inline(always)]
-fn any_above(block: &[f32], threshold: f32) -> bool {
-    let count = |xs: &[f32]| {
-        xs.iter()
-            .fold(0u32, |hit, &x| hit | u32::from(!not_above(x, threshold)))
+fn any_above<const N: usize>(values: &[f32], threshold: f32) -> bool {
+    let any = |xs: &[f32]| {
+        let above = |hit, &x: &f32| hit | u32::from(!not_above(x, threshold));
+        xs.iter().fold(0u32, above) != 0
     };
-    match <&[f32; BLOCK]>::try_from(block) {
-        Ok(full) => count(full) != 0,
-        Err(_) => count(block) != 0,
+    match <&[f32; N]>::try_from(values) {
+        Ok(full) => any(full),
+        Err(_) => any(values),
     }
 }
 
