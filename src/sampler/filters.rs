@@ -72,8 +72,9 @@ pub(super) fn typical(
         taken += 1;
         cumulative > f64::from(p) && taken >= min_keep
     })?;
-    if n < logits.len() {
-        set.ghosts = 0;
+    if cumulative > f64::from(p) {
+        // The walk has ended: those at -inf, the last in it, only fill up to `min_keep`.
+        set.ghosts = set.ghosts.min(min_keep.saturating_sub(n));
     }
     keys.truncate(n);
     for key in keys.iter_mut() {

@@ -230,6 +230,10 @@ impl Reference {
                 if range <= 0.0 {
                     self.temperature(t);
                 } else if self.left.len() > 1 {
+                    if self.entropy() < 1e-3 {
+                        // A power of an entropy that single precision can't tell from 0.
+                        self.margin = 0.0;
+                    }
                     let share = self.entropy() / (self.left.len() as f64).ln();
                     let low = (t - range).max(0.0);
                     let power = share.max(0.0).powf(f64::from(exponent));
