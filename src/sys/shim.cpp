@@ -187,14 +187,17 @@ lk_status lk_model_free(struct llama_model * model) {
 
 lk_status lk_model_get_info(const struct llama_model * model, struct lk_model_info * out) {
     return guarded([&] {
+        // Of a model loaded with its vocabulary only, upstream knows no layers, and aborts when asked for one's heads.
+        const bool layers = llama_model_n_layer(model) > 0;
+
         out->n_ctx_train           = llama_model_n_ctx_train(model);
         out->n_embd                = llama_model_n_embd(model);
         out->n_embd_inp            = llama_model_n_embd_inp(model);
         out->n_embd_out            = llama_model_n_embd_out(model);
         out->n_layer               = llama_model_n_layer(model);
         out->n_layer_nextn         = llama_model_n_layer_nextn(model);
-        out->n_head                = llama_model_n_head(model);
-        out->n_head_kv             = llama_model_n_head_kv(model);
+        out->n_head                = layers ? llama_model_n_head(model) : 0;
+        out->n_head_kv             = layers ? llama_model_n_head_kv(model) : 0;
         out->n_swa                 = llama_model_n_swa(model);
         out->n_expert              = llama_model_n_expert(model);
         out->rope_type             = llama_model_rope_type(model);
