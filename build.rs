@@ -10,6 +10,9 @@
 )]
 
 #[cfg(feature = "inference")]
+#[path = "build/bindings.rs"]
+mod bindings;
+#[cfg(feature = "inference")]
 #[path = "build/compile.rs"]
 mod compile;
 #[cfg(feature = "inference")]

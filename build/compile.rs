@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{fs, io, thread};
 
-use crate::isa;
 use crate::plan::{Lang, Place, Plan, Unit};
 use crate::target::Target;
+use crate::{isa, metal};
 
 /// The folders that a [`Place`] can lie in.
 pub struct Roots {
@@ -17,7 +17,7 @@ pub struct Roots {
 }
 
 impl Roots {
-    pub fn path(&self, place: &Place) -> PathBuf {
+    fn path(&self, place: &Place) -> PathBuf {
         match place {
             Place::Upstream(path) => self.upstream.join(path),
             Place::Own(path) => self.own.join(path),
@@ -26,175 +26,232 @@ impl Roots {
     }
 }
 
-/// Writes the files that the plan generates, leaving those that have not changed.
-pub fn write_generated(plan: &Plan, roots: &Roots) -> io::Result<()> {
-    for (path, text) in &plan.generated {
-        write_if_changed(&roots.out.join(path), text)?;
+/// A plan and where to carry it out.
+pub struct Job<'a> {
+    pub plan: &'a Plan,
+    pub target: &'a Target,
+    pub roots: &'a Roots,
+    /// The build machine's triple, where cargo's environment does not tell it.
+    pub host: Option<&'a str>,
+}
+
+impl Job<'_> {
+    /// Compiles every unit and puts the objects into one archive named `name`.
+    ///
+    /// Units run side by side; `cc` and cargo's job server bound how many compilers run.
+    pub fn compile(&self, name: &str) -> Result<(), String> {
+        self.write_generated()?;
+        let root = &self.roots.upstream;
+        let tree = hash_tree(root).map_err(|e| at(root, &e))?;
+        let results: Vec<Result<Vec<PathBuf>, String>> = thread::scope(|scope| {
+            let start = |unit| scope.spawn(move || self.compile_unit(unit, tree));
+            let running: Vec<_> = self.plan.units.iter().map(start).collect();
+            let finish = |unit: thread::ScopedJoinHandle<_>| {
+                unit.join()
+                    .unwrap_or_else(|_| Err("a compile thread panicked".to_owned()))
+            };
+            running.into_iter().map(finish).collect()
+        });
+        let mut objects = Vec::new();
+        for result in results {
+            objects.extend(result?);
+        }
+        // Made anew: members of files that are gone must not stay in it.
+        let archive = if self.target.is_msvc() {
+            format!("{name}.lib")
+        } else {
+            format!("lib{name}.a")
+        };
+        let archive = self.roots.out.join(archive);
+        match fs::remove_file(&archive) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&archive, &e)),
+            _ => {}
+        }
+        let mut build = self.cc();
+        build.out_dir(&self.roots.out).objects(objects);
+        build.try_compile(name).map_err(|e| e.to_string())
     }
-    Ok(())
+
+    /// Asks the compiler which features it compiles ggml's CPU backend for.
+    pub fn probe_isa(&self) -> Result<Vec<&'static str>, String> {
+        let Some(unit) = self
+            .plan
+            .units
+            .iter()
+            .find(|unit| unit.isa && unit.lang == Lang::C)
+        else {
+            return Ok(Vec::new());
+        };
+        let source = self.roots.out.join("isa-probe.c");
+        write(&source, &isa::probe(self.target.arch))?;
+        let expanded = self
+            .compiler(unit)
+            .file(&source)
+            .out_dir(&self.roots.out)
+            .try_expand()
+            .map_err(|e| e.to_string())?;
+        Ok(isa::probed(
+            self.target.arch,
+            &String::from_utf8_lossy(&expanded),
+        ))
+    }
+
+    /// Whether the C++ compiler is Clang, whose OpenMP runtime has another name.
+    pub fn is_clang(&self) -> bool {
+        self.cc().cpp(true).get_compiler().is_like_clang()
+    }
+
+    fn write_generated(&self) -> Result<(), String> {
+        let out = &self.roots.out;
+        for (path, text) in &self.plan.generated {
+            write(&out.join(path), text)?;
+        }
+        if self.plan.units.iter().any(|unit| unit.lang == Lang::Asm) {
+            let read = |path: &str| fs::read_to_string(self.roots.upstream.join(path)).ok();
+            for kernel in metal::KERNELS {
+                let text = out.join(metal::text_path(kernel));
+                write(&text, &metal::embedded(kernel, &read)?)?;
+                write(
+                    &out.join(metal::asm_path(kernel)),
+                    &metal::assembler(kernel, &text.to_string_lossy()),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cc(&self) -> cc::Build {
+        let mut build = cc::Build::new();
+        build
+            .cargo_metadata(false)
+            .warnings(false)
+            // Whatever the profile: a model at a tenth of its speed is of no use in debug builds either.
+            .opt_level(3)
+            .debug(false);
+        if let Some(host) = self.host {
+            build.host(host).target(&self.target.triple);
+        }
+        build
+    }
+
+    /// The compiler call of a unit, without its sources.
+    fn compiler(&self, unit: &Unit) -> cc::Build {
+        let mut build = self.cc();
+        build
+            .cpp(unit.lang == Lang::Cpp)
+            .includes(unit.includes.iter().map(|dir| self.roots.path(dir)));
+        let isa = &self.plan.isa;
+        for define in unit
+            .defines
+            .iter()
+            .chain(isa.defines.iter().filter(|_| unit.isa))
+        {
+            let (name, value) = define
+                .split_once('=')
+                .map_or((define.as_str(), None), |(n, v)| (n, Some(v)));
+            build.define(name, value);
+        }
+        for flag in unit
+            .flags
+            .iter()
+            .chain(isa.flags.iter().filter(|_| unit.isa))
+        {
+            build.flag(flag);
+        }
+        if !self.target.is_msvc() {
+            build.flag_if_supported("-fvisibility=hidden");
+            // Assertions name their file: keep the builder's paths out of programs and their messages.
+            let places = || unit.sources.iter().chain(&unit.includes);
+            let mut map = |root: &Path, short: &str| {
+                build.flag_if_supported(format!("-ffile-prefix-map={}={short}", root.display()));
+            };
+            if places().any(|place| matches!(place, Place::Own(_))) {
+                map(&self.roots.own, "llamakit");
+            }
+            if places().any(|place| matches!(place, Place::Generated(_))) {
+                map(&self.roots.out, "llamakit/build");
+            }
+            map(&self.roots.upstream, "llama.cpp");
+        }
+        if unit.openmp {
+            build.flag(if self.target.is_msvc() {
+                "/openmp"
+            } else {
+                "-fopenmp"
+            });
+        }
+        build
+    }
+
+    fn compile_unit(&self, unit: &Unit, tree: u64) -> Result<Vec<PathBuf>, String> {
+        let mut build = self.compiler(unit);
+        let dir = format!("{}-{:?}", unit.name, unit.lang).to_lowercase();
+        let dir = self.roots.out.join("obj").join(dir);
+        fs::create_dir_all(&dir).map_err(|e| at(&dir, &e))?;
+        build
+            .out_dir(&dir)
+            .files(unit.sources.iter().map(|s| self.roots.path(s)));
+
+        // Nothing that went into these objects has changed: a change to our own few files
+        // must not recompile upstream's many.
+        let stamp = dir.join("stamp");
+        let now = self
+            .stamp(&build, unit, tree)
+            .map_err(|e| format!("{}: {e}", unit.name))?;
+        if let Ok(old) = fs::read_to_string(&stamp) {
+            let mut lines = old.lines();
+            let same = lines.next() == Some(&now);
+            let objects: Vec<PathBuf> = lines.map(PathBuf::from).collect();
+            if same && objects.iter().all(|object| object.is_file()) {
+                return Ok(objects);
+            }
+        }
+        let objects = build
+            .try_compile_intermediates()
+            .map_err(|e| e.to_string())?;
+        let names = objects
+            .iter()
+            .map(|object| object.to_string_lossy().into_owned());
+        let text: Vec<String> = std::iter::once(now).chain(names).collect();
+        write(&stamp, &text.join("\n"))?;
+        Ok(objects)
+    }
+
+    /// Hash of the compiler call and of everything it reads.
+    fn stamp(&self, build: &cc::Build, unit: &Unit, tree: u64) -> io::Result<String> {
+        let mut hasher = DefaultHasher::new();
+        tree.hash(&mut hasher);
+        let compiler = build.get_compiler();
+        compiler.path().hash(&mut hasher);
+        compiler.args().hash(&mut hasher);
+        for place in unit.sources.iter().chain(&unit.includes) {
+            let path = self.roots.path(place);
+            path.hash(&mut hasher);
+            if !matches!(place, Place::Upstream(_)) {
+                hash_path(&path, &mut hasher)?;
+            }
+        }
+        // The assembler files say nothing of the texts that they include.
+        if unit.lang == Lang::Asm {
+            hash_path(&self.roots.out.join("metal"), &mut hasher)?;
+        }
+        Ok(format!("{:016x}", hasher.finish()))
+    }
+}
+
+fn at(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
 }
 
 /// Writes a file unless it already says the same.
-pub fn write_if_changed(path: &Path, text: &str) -> io::Result<()> {
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
+        fs::create_dir_all(dir).map_err(|e| at(dir, &e))?;
     }
-    fs::write(path, text)
-}
-
-/// Compiles every unit and puts the objects into one archive, `libNAME.a`.
-///
-/// Units run side by side; `cc` and cargo's job server bound how many compilers run.
-pub fn compile(plan: &Plan, target: &Target, roots: &Roots, name: &str) -> Result<(), String> {
-    let tree =
-        hash_tree(&roots.upstream).map_err(|e| format!("{}: {e}", roots.upstream.display()))?;
-    let results: Vec<Result<Vec<PathBuf>, String>> = thread::scope(|scope| {
-        let running: Vec<_> = plan
-            .units
-            .iter()
-            .map(|unit| scope.spawn(move || compile_unit(plan, unit, target, roots, tree)))
-            .collect();
-        running
-            .into_iter()
-            .map(|unit| {
-                unit.join()
-                    .unwrap_or_else(|_| Err("a compile thread panicked".to_owned()))
-            })
-            .collect()
-    });
-    let mut objects = Vec::new();
-    for result in results {
-        objects.extend(result?);
-    }
-    // Made anew: members of files that are gone must not stay in it.
-    let archive = roots.out.join(if target.is_msvc() {
-        format!("{name}.lib")
-    } else {
-        format!("lib{name}.a")
-    });
-    match fs::remove_file(&archive) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(format!("{}: {e}", archive.display()));
-        }
-        _ => {}
-    }
-    let mut build = cc::Build::new();
-    build
-        .cargo_metadata(false)
-        .out_dir(&roots.out)
-        .objects(objects);
-    build.try_compile(name).map_err(|e| e.to_string())
-}
-
-/// The compiler call of a unit, without its sources.
-fn build_for(plan: &Plan, unit: &Unit, target: &Target, roots: &Roots) -> cc::Build {
-    let mut build = cc::Build::new();
-    build
-        .cpp(unit.lang == Lang::Cpp)
-        .cargo_metadata(false)
-        .warnings(false)
-        // Whatever the profile: a model that runs at a tenth of its speed is of no use in debug builds either.
-        .opt_level(3)
-        .debug(false)
-        .includes(unit.includes.iter().map(|dir| roots.path(dir)));
-    for define in &unit.defines {
-        let (name, value) = define
-            .split_once('=')
-            .map_or((define.as_str(), None), |(n, v)| (n, Some(v)));
-        build.define(name, value);
-    }
-    for flag in &unit.flags {
-        build.flag(flag);
-    }
-    if unit.isa {
-        for flag in &plan.isa.flags {
-            build.flag(flag);
-        }
-        for define in &plan.isa.defines {
-            build.define(define, None);
-        }
-    }
-    if !target.is_msvc() {
-        build.flag_if_supported("-fvisibility=hidden");
-        // Assertions name their file: keep the builder's paths out of programs and their messages.
-        for (root, short) in [
-            (&roots.own, "llamakit"),
-            (&roots.out, "llamakit/build"),
-            (&roots.upstream, "llama.cpp"),
-        ] {
-            build.flag_if_supported(format!("-ffile-prefix-map={}={short}", root.display()));
-        }
-    }
-    if unit.openmp {
-        let clang = build.get_compiler().is_like_clang();
-        build.flag(if target.is_msvc() {
-            "/openmp"
-        } else if clang {
-            "-fopenmp=libomp"
-        } else {
-            "-fopenmp"
-        });
-    }
-    build
-}
-
-fn compile_unit(
-    plan: &Plan,
-    unit: &Unit,
-    target: &Target,
-    roots: &Roots,
-    tree: u64,
-) -> Result<Vec<PathBuf>, String> {
-    let mut build = build_for(plan, unit, target, roots);
-    let dir = roots
-        .out
-        .join("obj")
-        .join(format!("{}-{:?}", unit.name, unit.lang).to_lowercase());
-    fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    build
-        .out_dir(&dir)
-        .files(unit.sources.iter().map(|s| roots.path(s)));
-
-    // Nothing that went into these objects has changed: a change to our own few files
-    // must not recompile upstream's many.
-    let stamp = dir.join("stamp");
-    let now = stamp_of(&build, unit, roots, tree).map_err(|e| format!("{}: {e}", unit.name))?;
-    if let Ok(old) = fs::read_to_string(&stamp) {
-        let mut lines = old.lines();
-        let objects: Vec<PathBuf> = lines.by_ref().skip(1).map(PathBuf::from).collect();
-        if old.lines().next() == Some(now.as_str()) && objects.iter().all(|o| o.is_file()) {
-            return Ok(objects);
-        }
-    }
-    let objects = build
-        .try_compile_intermediates()
-        .map_err(|e| e.to_string())?;
-    let mut text = now;
-    for object in &objects {
-        text.push('\n');
-        text.push_str(&object.to_string_lossy());
-    }
-    fs::write(&stamp, text).map_err(|e| format!("{}: {e}", stamp.display()))?;
-    Ok(objects)
-}
-
-/// Hash of the compiler call and of everything it reads.
-fn stamp_of(build: &cc::Build, unit: &Unit, roots: &Roots, tree: u64) -> io::Result<String> {
-    let mut hasher = DefaultHasher::new();
-    tree.hash(&mut hasher);
-    let compiler = build.get_compiler();
-    compiler.path().hash(&mut hasher);
-    compiler.args().hash(&mut hasher);
-    for place in unit.sources.iter().chain(&unit.includes) {
-        format!("{place:?}").hash(&mut hasher);
-        if !matches!(place, Place::Upstream(_)) {
-            hash_path(&roots.path(place), &mut hasher)?;
-        }
-    }
-    Ok(format!("{:016x}", hasher.finish()))
+    fs::write(path, text).map_err(|e| at(path, &e))
 }
 
 /// Hash of all that is compiled or included from upstream.
@@ -218,26 +275,4 @@ fn hash_path(path: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
         fs::read(path)?.hash(hasher);
         Ok(())
     }
-}
-
-/// Asks the compiler which features it compiles ggml's CPU backend for.
-pub fn probe_isa(plan: &Plan, target: &Target, roots: &Roots) -> Result<Vec<&'static str>, String> {
-    let Some(unit) = plan
-        .units
-        .iter()
-        .find(|unit| unit.isa && unit.lang == Lang::C)
-    else {
-        return Ok(Vec::new());
-    };
-    let source = roots.out.join("isa-probe.c");
-    write_if_changed(&source, &isa::probe(target.arch))
-        .map_err(|e| format!("{}: {e}", source.display()))?;
-    let expanded = build_for(plan, unit, target, roots)
-        .file(&source)
-        .try_expand()
-        .map_err(|e| e.to_string())?;
-    Ok(isa::probed(
-        target.arch,
-        &String::from_utf8_lossy(&expanded),
-    ))
 }

@@ -57,3 +57,80 @@ pub const KERNELS: &[&str] = &[
 pub fn asm_path(kernel: &str) -> String {
     format!("metal/{kernel}.s")
 }
+
+/// Where the self-contained text of a kernel is generated.
+pub fn text_path(kernel: &str) -> String {
+    format!("metal/{kernel}.metal")
+}
+
+/// Upstream's mark for the place of `ggml-common.h` in an embedded text.
+const MARK: &str = "__embed_ggml-common.h__";
+
+/// Folders of upstream's tree that shader sources include from, the nearest first.
+const FOLDERS: [&str; 3] = [
+    "ggml/src/ggml-metal/kernels",
+    "ggml/src/ggml-metal",
+    "ggml/src",
+];
+
+/// The self-contained text of a kernel: each local file that it includes stands where it is
+/// first included. `read` gives the text of a path in upstream's tree, if there is one.
+pub fn embedded(kernel: &str, read: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut text = String::new();
+    inline(&format!("{kernel}.metal"), read, &mut Vec::new(), &mut text)?;
+    Ok(text)
+}
+
+fn inline(
+    name: &str,
+    read: &dyn Fn(&str) -> Option<String>,
+    done: &mut Vec<String>,
+    text: &mut String,
+) -> Result<(), String> {
+    if done.iter().any(|d| d == name) {
+        return Ok(());
+    }
+    done.push(name.to_owned());
+    let source = FOLDERS
+        .iter()
+        .find_map(|folder| read(&format!("{folder}/{name}")))
+        .ok_or_else(|| {
+            format!("Metal kernels include {name}, which upstream's tree does not have")
+        })?;
+    for line in source.lines() {
+        if let Some(included) = local_include(line) {
+            inline(included, read, done, text)?;
+        } else if line.trim() == MARK {
+            inline("ggml-common.h", read, done, text)?;
+        } else if line.trim() != "#pragma once" {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    Ok(())
+}
+
+/// The file named by `#include "..."`.
+pub fn local_include(line: &str) -> Option<&str> {
+    let name = line
+        .trim()
+        .strip_prefix('#')?
+        .trim_start()
+        .strip_prefix("include")?;
+    name.trim_start().strip_prefix('"')?.split('"').next()
+}
+
+/// The assembler file that puts the text at `path` into the program under the symbols
+/// that upstream's `ggml-metal-device.m` looks for.
+pub fn assembler(kernel: &str, path: &str) -> String {
+    let symbol = format!("_ggml_metallib_{}", kernel.replace('-', "_"));
+    let path = path.replace('\\', "\\\\").replace('"', "\\\"");
+    format!(
+        ".section __DATA,__ggml_metallib\n\
+         .globl {symbol}_start\n\
+         {symbol}_start:\n\
+         .incbin \"{path}\"\n\
+         .globl {symbol}_end\n\
+         {symbol}_end:\n"
+    )
+}

@@ -138,6 +138,7 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
         unit(target, "ggml-base", Lang::C, ggml(&BASE_C)),
     ] {
         base.openmp = openmp;
+        base.includes.push(versions());
         plan.units.push(base);
     }
     let mut reg = unit(
@@ -172,6 +173,11 @@ fn up(path: &str) -> Place {
 
 fn ggml(files: &[&str]) -> Vec<Place> {
     files.iter().map(|f| up(&format!("ggml/src/{f}"))).collect()
+}
+
+/// Where the headers with upstream's versions are generated.
+fn versions() -> Place {
+    Place::Generated("include".to_owned())
 }
 
 /// A unit with what all of upstream's code is compiled with.
@@ -338,12 +344,7 @@ fn llama(target: &Target, tree: &Tree) -> Unit {
     let unity = (0..tree.models.len().div_ceil(UNITY)).map(|n| Place::Generated(unity_path(n)));
     sources.splice(1..1, unity);
     let mut unit = unit(target, "llama", Lang::Cpp, sources);
-    unit.includes = vec![
-        up("include"),
-        up("src"),
-        up("ggml/include"),
-        Place::Generated("include".to_owned()),
-    ];
+    unit.includes = vec![up("include"), up("src"), up("ggml/include"), versions()];
     unit
 }
 

@@ -1,13 +1,14 @@
 //! The build script's course: read cargo's environment, find, plan, compile, link.
 
-use std::path::PathBuf;
-use std::{env, fs};
+use std::env;
+use std::path::{Path, PathBuf};
 
-use crate::compile::{self, Roots};
+use crate::bindings;
+use crate::compile::{self, Job, Roots};
 use crate::isa::{self, Wishes};
 use crate::plan::{self, Features, Link, Plan};
 use crate::source::{self, Upstream};
-use crate::target::{Env, Os, Target};
+use crate::target::Target;
 
 /// Name of the archive with everything in it.
 const ARCHIVE: &str = "llamakit_native";
@@ -46,9 +47,7 @@ pub fn run() -> Result<(), String> {
         rpc: cfg!(feature = "rpc"),
         openmp: cfg!(feature = "openmp"),
     };
-    let mut plan = plan::plan(&target, features, &choice, &upstream.tree);
-    // TEMPORARY until the shim lands.
-    plan.units.retain(|unit| unit.name != "shim" || own.join("src/sys/shim.cpp").is_file());
+    let plan = plan::plan(&target, features, &choice, &upstream.tree);
     for warning in &plan.warnings {
         println!("cargo::warning={warning}");
     }
@@ -60,6 +59,7 @@ pub fn run() -> Result<(), String> {
             );
         }
     }
+    check_headers(&upstream, &own, &out)?;
     let mut info = info(&plan, &upstream, &target);
     let roots = Roots {
         upstream: upstream.root,
@@ -73,15 +73,18 @@ pub fn run() -> Result<(), String> {
                 upstream.origin,
                 roots.upstream.display()
             );
-            let file = roots.out.join("plan.txt");
-            fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
+            compile::write(&roots.out.join("plan.txt"), &text)?;
         }
         Ok("") | Err(_) => {
-            compile::write_generated(&plan, &roots)
-                .map_err(|e| format!("{}: {e}", roots.out.display()))?;
-            compile::compile(&plan, &target, &roots, ARCHIVE)?;
-            info.cpu_features = compile::probe_isa(&plan, &target, &roots)?;
-            print_link(&plan, &target, &roots);
+            let job = Job {
+                plan: &plan,
+                target: &target,
+                roots: &roots,
+                host: None,
+            };
+            job.compile(ARCHIVE)?;
+            info.cpu_features = job.probe_isa()?;
+            print_link(&job);
         }
         Ok(other) => {
             return Err(format!(
@@ -90,6 +93,34 @@ pub fn run() -> Result<(), String> {
         }
     }
     write_info(&roots.out, &info)
+}
+
+/// The bindings fit one set of headers; feature `bindgen` makes them for any other.
+#[cfg(not(feature = "bindgen"))]
+fn check_headers(upstream: &Upstream, own: &Path, _out: &Path) -> Result<(), String> {
+    if upstream.origin != source::Origin::Dir {
+        return Ok(());
+    }
+    let file = own.join("src/sys/headers.hash");
+    let wanted = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let found = bindings::hash_headers(&upstream.root)?;
+    if found != wanted.trim() {
+        return Err(format!(
+            "the public headers of LLAMA_CPP_DIR={} are not those that llamakit's bindings were made from \
+             (hash {found}, not {}): use a tree of the same version, or enable feature `bindgen`, \
+             which makes the bindings anew and needs libclang",
+            upstream.root.display(),
+            wanted.trim()
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the bindings that `src/sys` includes instead of the checked-in ones.
+#[cfg(feature = "bindgen")]
+fn check_headers(upstream: &Upstream, own: &Path, out: &Path) -> Result<(), String> {
+    let text = bindings::generate(&own.join("src/sys/shim.h"), &upstream.root)?;
+    compile::write(&out.join("bindings.rs"), &text)
 }
 
 fn var(name: &str) -> Result<String, String> {
@@ -113,11 +144,14 @@ fn choose_isa(target: &Target) -> Result<isa::Choice, String> {
     )
 }
 
-fn print_link(plan: &Plan, target: &Target, roots: &Roots) {
-    println!("cargo::rustc-link-search=native={}", roots.out.display());
+fn print_link(job: &Job) {
+    println!(
+        "cargo::rustc-link-search=native={}",
+        job.roots.out.display()
+    );
     println!("cargo::rustc-link-lib=static={ARCHIVE}");
     println!("cargo::rerun-if-env-changed=CXXSTDLIB");
-    for item in &plan.link {
+    for item in &job.plan.link {
         match item {
             Link::Lib(name) => println!("cargo::rustc-link-lib={name}"),
             Link::Framework(name) => println!("cargo::rustc-link-lib=framework={name}"),
@@ -127,19 +161,10 @@ fn print_link(plan: &Plan, target: &Target, roots: &Roots) {
             }
         }
     }
-    if plan.units.iter().any(|unit| unit.openmp) && target.env != Env::Msvc {
-        let clang = cc::Build::new()
-            .cargo_metadata(false)
-            .cpp(true)
-            .get_compiler()
-            .is_like_clang();
+    if job.plan.units.iter().any(|unit| unit.openmp) && !job.target.is_msvc() {
         println!(
             "cargo::rustc-link-lib={}",
-            if clang || target.os == Os::Android {
-                "omp"
-            } else {
-                "gomp"
-            }
+            if job.is_clang() { "omp" } else { "gomp" }
         );
     }
 }
@@ -169,7 +194,7 @@ fn info(plan: &Plan, upstream: &Upstream, target: &Target) -> Info {
 }
 
 /// Writes the constants that the library includes.
-fn write_info(out: &std::path::Path, info: &Info) -> Result<(), String> {
+fn write_info(out: &Path, info: &Info) -> Result<(), String> {
     let text = format!(
         "/// Version of llama.cpp; empty in documentation builds.\n\
          pub(crate) const UPSTREAM_VERSION: &str = {:?};\n\
@@ -193,6 +218,5 @@ fn write_info(out: &std::path::Path, info: &Info) -> Result<(), String> {
         info.cpu_features_known,
         info.native
     );
-    let file = out.join("build_info.rs");
-    fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))
+    compile::write(&out.join("build_info.rs"), &text)
 }

@@ -1,3 +1,79 @@
 //! The maintainer commands of this repository.
 
-fn main() {}
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks to its user"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "the parts of the build script are shared by path"
+)]
+
+#[path = "../../build/bindings.rs"]
+mod bindings;
+mod bindings_cmd;
+#[path = "../../build/compile.rs"]
+mod compile;
+mod cross;
+#[path = "../../build/isa.rs"]
+mod isa;
+#[path = "../../build/metal.rs"]
+mod metal;
+mod package;
+#[path = "../../build/plan.rs"]
+mod plan;
+#[path = "../../build/source.rs"]
+mod source;
+#[path = "../../build/target.rs"]
+mod target;
+mod vendor;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "cargo xtask COMMAND
+
+  bindings      make src/sys/bindings.rs from the shim's and upstream's headers (needs libclang)
+  vendor [DIR]  copy what the build needs of upstream into vendor/llama.cpp (or DIR)
+  package       make the .crate, with the sources in it, and check its size
+  cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args[..] {
+        ["bindings"] => bindings_cmd::run(),
+        ["vendor"] => vendor::run(&root().join("vendor/llama.cpp")),
+        ["vendor", dir] => vendor::run(Path::new(dir)),
+        ["package"] => package::make(&root(), &target_dir()).map(|(file, size)| {
+            println!("{}: {size} bytes", file.display());
+        }),
+        ["cross", triple] => cross::run(triple),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// Where cargo and these commands put what they make.
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Upstream's tree: the pinned crate, or `LLAMA_CPP_DIR`.
+fn upstream() -> Result<source::Upstream, String> {
+    source::find(&root(), &root())
+}
