@@ -1,15 +1,17 @@
 //! Writes a file so that readers see the old content or the new, never a part.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "inference")]
 use crate::error::{Error, Result};
 
 /// Writes `bytes` to `path`, readable and writable by its owner only.
+#[cfg(feature = "inference")]
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, true, |file| file.write_all(bytes))
+    write(path, true, |file| io::Write::write_all(file, bytes))
         .map_err(|error| Error::io("cannot write the file", path, error))
 }
 

@@ -1,6 +1,5 @@
 //! Run GGUF language models inside a Rust program.
 
-#[cfg(feature = "inference")]
 mod atomic_file;
 #[cfg(feature = "inference")]
 mod batch;

@@ -1,16 +1,15 @@
 //! Writes GGUF files: version 3, little endian, tensors in the order they were added.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use super::value::Encode;
 use super::{
     DEFAULT_ALIGNMENT, KEY_ALIGNMENT, MAGIC, MAX_DIMS, MAX_NAME, TensorType, VERSION, Value,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::atomic_file;
+use crate::error::{Error, Result};
 
 /// Collects metadata and tensors and writes them as one GGUF file.
 ///
@@ -168,19 +167,8 @@ impl Writer {
     /// [`ErrorKind::Io`] when creating, writing or renaming fails; `path` is then unchanged.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let temporary = temporary_beside(path)?;
-        let written = fs::File::create_new(&temporary)
-            .and_then(|file| {
-                let mut out = BufWriter::new(file);
-                self.write_to(&mut out)?;
-                out.get_ref().sync_all()
-            })
-            .and_then(|()| fs::rename(&temporary, path));
-        written.map_err(|source| {
-            // The first error is the one to report; a file that was never made cannot be removed.
-            let _ = fs::remove_file(&temporary);
-            Error::io("cannot write the GGUF file", path, source)
-        })
+        atomic_file::write(path, false, |file| self.write_to(BufWriter::new(file)))
+            .map_err(|source| Error::io("cannot write the GGUF file", path, source))
     }
 
     /// The whole file in memory.
@@ -220,20 +208,4 @@ impl Writer {
         io::copy(&mut io::Read::take(io::repeat(0), missing), out)?;
         Ok(())
     }
-}
-
-/// A path in the folder of `path` that no other call of this process chooses.
-fn temporary_beside(path: &Path) -> Result<PathBuf> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let name = path.file_name().ok_or_else(|| {
-        Error::new(ErrorKind::InvalidArgument, "the path names no file").with_path(path)
-    })?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(
-        ".{}-{}.tmp",
-        std::process::id(),
-        COUNTER.fetch_add(1, Ordering::Relaxed)
-    ));
-    Ok(path.with_file_name(temporary))
 }
