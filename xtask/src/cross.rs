@@ -31,8 +31,7 @@ pub(crate) fn run(triple: &str) -> Result<(), String> {
         &choice,
         &upstream.tree,
     );
-    let out =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let out = target_dir();
     let roots = Roots {
         upstream: upstream.root,
         own: root(),
