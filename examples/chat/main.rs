@@ -1,0 +1,260 @@
+//! A chat in the terminal: `cargo run --release --example chat`.
+//!
+//! Without `--model` it fetches a small model first. `--help` lists the options.
+
+mod conversation;
+mod interrupt;
+mod options;
+mod terminal;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use llamakit::sampler::Sampler;
+use llamakit::{Context, ContextParams, EndReason, Model, ModelParams, Token, Usage};
+use llamakit_testkit::fetch;
+
+use conversation::Conversation;
+use interrupt::Interrupt;
+use options::{Options, Parsed};
+use terminal::{Input, Output, note};
+
+/// Upstream's and most servers' choice; the KV cache takes memory for all of it.
+const DEFAULT_CONTEXT: u32 = 4096;
+
+/// What shells report for a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args_os()) {
+        Ok(Parsed::Run(options)) => options,
+        Ok(Parsed::Help) => {
+            return match terminal::print(options::HELP) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Err(message) => {
+            note(format_args!("error: {message}; --help lists the options"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(&options) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever read our output has seen enough.
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    if options.verbose {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+            .with_writer(io::stderr)
+            .init();
+    }
+    let mut chat = Chat::new(options)?;
+    if let Some(prompt) = &options.prompt {
+        return Ok(if chat.turn(&prompt.read()?)? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(INTERRUPTED)
+        });
+    }
+    let mut input = Input::new()?;
+    if input.is_interactive() {
+        note(format_args!(
+            "{}, context of {} tokens. Ctrl-C stops an answer, Ctrl-D leaves.",
+            chat.context.model().description()?,
+            chat.context.context_length()
+        ));
+    }
+    while let Some(line) = input.line()? {
+        match chat.turn(&line) {
+            // The next message may well work: what failed is this message.
+            Err(error) if input.is_interactive() && !is_broken_pipe(&*error) => {
+                note(format_args!("error: {error}"));
+            }
+            other => {
+                other?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What lives as long as the program.
+struct Chat<'a> {
+    options: &'a Options,
+    context: Context,
+    conversation: Conversation,
+    interrupt: Interrupt,
+    output: Output,
+}
+
+/// What one answer took.
+struct Answer {
+    text: String,
+    tokens: Vec<Token>,
+    usage: Usage,
+    end: Option<EndReason>,
+    /// Until the prompt was computed, until the first text, until the end.
+    times: [Duration; 3],
+}
+
+impl<'a> Chat<'a> {
+    fn new(options: &'a Options) -> Result<Self, Box<dyn Error>> {
+        let path = match &options.model {
+            Some(path) => path.clone(),
+            None => fetch::model(fetch::SMOLLM2)?,
+        };
+        let mut params = ModelParams::new();
+        if let Some(layers) = options.gpu_layers {
+            params = params.gpu_layers(layers);
+        }
+        let model = Model::load_with_progress(path, &params, terminal::load_progress())?;
+        // Found out before anybody has typed anything.
+        let conversation = Conversation::new(options.system.as_deref());
+        if !options.raw {
+            conversation.check_template(&model)?;
+        }
+        let context = Context::new(&model, &context_params(&model, options))?;
+        let interrupt = Interrupt::install(context.abort_handle())?;
+        Ok(Self {
+            options,
+            context,
+            conversation,
+            interrupt,
+            output: Output::new(),
+        })
+    }
+
+    /// Answers one message; false when Ctrl-C stopped the answer.
+    fn turn(&mut self, message: &str) -> Result<bool, Box<dyn Error>> {
+        let answer = if self.options.raw {
+            let tokens = self
+                .context
+                .model()
+                .vocab()
+                .tokenize(message, true, false)?;
+            self.answer(&tokens)?
+        } else {
+            let prompt = self
+                .conversation
+                .ask(message, &self.context, self.options.max_tokens)?;
+            if prompt.dropped > 0 {
+                note(format_args!(
+                    "(the context is full: forgot the oldest {} messages)",
+                    prompt.dropped
+                ));
+            }
+            let answer = self.answer(&prompt.tokens)?;
+            self.conversation
+                .answered(message, prompt, &answer.text, &answer.tokens);
+            answer
+        };
+        match answer.end {
+            Some(EndReason::MaxTokens) => note("(stopped by --max-tokens)"),
+            Some(EndReason::ContextFull) => note("(stopped: the context is full; see --ctx)"),
+            _ => {}
+        }
+        if self.options.stats {
+            note(stats(&answer));
+        }
+        Ok(!self.interrupt.was_pressed())
+    }
+
+    fn answer(&mut self, tokens: &[Token]) -> Result<Answer, Box<dyn Error>> {
+        loop {
+            let answer = self.generate(tokens)?;
+            let aborted = answer.end == Some(EndReason::Aborted);
+            if aborted && answer.tokens.is_empty() && !self.interrupt.was_pressed() {
+                // A Ctrl-C that came after the end of the last answer stopped the start of this one.
+                continue;
+            }
+            self.output.end()?;
+            return Ok(answer);
+        }
+    }
+
+    fn generate(&mut self, tokens: &[Token]) -> Result<Answer, Box<dyn Error>> {
+        // A sampler per answer: the prompt is told to it anew each time.
+        let mut sampler = match &self.options.sampling {
+            Some(params) => params.build()?,
+            None => Sampler::greedy(),
+        };
+        let _answering = self.interrupt.answering();
+        let started = Instant::now();
+        let mut generation = self
+            .context
+            .generate(tokens, &mut sampler)?
+            .max_tokens(self.options.max_tokens);
+        let prefilled = started.elapsed();
+        let mut first = None;
+        let mut text = String::new();
+        while !self.interrupt.was_pressed()
+            && let Some(piece) = generation.next()
+        {
+            let piece = piece?;
+            first.get_or_insert_with(|| started.elapsed());
+            self.output.piece(&piece)?;
+            text.push_str(&piece);
+        }
+        let total = started.elapsed();
+        Ok(Answer {
+            text,
+            tokens: generation.tokens().to_vec(),
+            usage: generation.usage(),
+            end: generation.end_reason(),
+            times: [prefilled, first.unwrap_or(total), total],
+        })
+    }
+}
+
+fn context_params(model: &Model, options: &Options) -> ContextParams {
+    let trained = match model.context_length() {
+        0 => DEFAULT_CONTEXT,
+        tokens => tokens,
+    };
+    let length = options.ctx.unwrap_or(trained.min(DEFAULT_CONTEXT));
+    if length > trained {
+        note(format_args!(
+            "(the model was trained with a context of {trained} tokens; \
+             beyond that its answers get worse)"
+        ));
+    }
+    let params = ContextParams::new().context_length(length).outputs_max(1);
+    match options.threads {
+        Some(count) => params.threads(count),
+        None => params,
+    }
+}
+
+fn stats(answer: &Answer) -> String {
+    let Usage {
+        prompt_tokens,
+        cached_tokens,
+        generated_tokens,
+        ..
+    } = answer.usage;
+    let [prefilled, first, total] = answer.times.map(|time| time.as_secs_f64());
+    let rate = |count: usize, seconds: f64| count as f64 / seconds.max(f64::EPSILON);
+    format!(
+        "(prompt: {prompt_tokens} tokens, {cached_tokens} cached, {:.1} tokens/s; \
+         answer: {generated_tokens} tokens, {:.1} tokens/s; first text after {first:.3} s)",
+        rate(prompt_tokens - cached_tokens, prefilled),
+        rate(generated_tokens, total - prefilled),
+    )
+}

@@ -1,0 +1,151 @@
+//! Lines in, pieces of text out: with an editor and prompt on a terminal, plain elsewhere.
+
+use std::fmt::Display;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
+
+/// Says something that is not part of the answer.
+pub(crate) fn note(text: impl Display) {
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints on stdout.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Where messages come from.
+pub(crate) enum Input {
+    Terminal(Box<DefaultEditor>),
+    Lines,
+}
+
+impl Input {
+    pub(crate) fn new() -> Result<Self, ReadlineError> {
+        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            return Ok(Self::Terminal(Box::new(DefaultEditor::new()?)));
+        }
+        Ok(Self::Lines)
+    }
+
+    pub(crate) fn is_interactive(&self) -> bool {
+        matches!(self, Self::Terminal(_))
+    }
+
+    /// The next line that is not blank; `None` at the end.
+    pub(crate) fn line(&mut self) -> Result<Option<String>, Box<dyn std::error::Error>> {
+        match self {
+            Self::Terminal(editor) => edited_line(editor),
+            Self::Lines => plain_line(),
+        }
+    }
+}
+
+fn edited_line(editor: &mut DefaultEditor) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let mut interrupted = false;
+    loop {
+        match editor.readline("> ") {
+            Ok(line) if line.trim().is_empty() => interrupted = false,
+            Ok(line) => {
+                editor.add_history_entry(&line)?;
+                return Ok(Some(line));
+            }
+            Err(ReadlineError::Eof) => return Ok(None),
+            Err(ReadlineError::Interrupted) if interrupted => return Ok(None),
+            Err(ReadlineError::Interrupted) => {
+                interrupted = true;
+                note("(Ctrl-C again or Ctrl-D leaves)");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn plain_line() -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let read = io::stdin().lock().read_line(&mut line);
+        if read.map_err(|error| format!("cannot read stdin: {error}"))? == 0 {
+            return Ok(None);
+        }
+        let text = line.trim_end_matches(['\r', '\n']);
+        if !text.trim().is_empty() {
+            return Ok(Some(text.to_owned()));
+        }
+    }
+}
+
+/// Where answers go.
+pub(crate) struct Output {
+    is_terminal: bool,
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        Self {
+            is_terminal: io::stdout().is_terminal(),
+        }
+    }
+
+    /// Shows a piece of an answer at once.
+    pub(crate) fn piece(&self, piece: &str) -> io::Result<()> {
+        if self.is_terminal {
+            print(&printable(piece))
+        } else {
+            print(piece)
+        }
+    }
+
+    /// Ends the line of an answer.
+    pub(crate) fn end(&self) -> io::Result<()> {
+        print("\n")
+    }
+}
+
+/// Without control characters: a model must not be able to command the terminal.
+fn printable(piece: &str) -> String {
+    piece
+        .chars()
+        .filter(|&c| c == '\n' || c == '\t' || !c.is_control())
+        .collect()
+}
+
+/// Shows on a terminal how far loading is, if it takes long enough to wonder.
+pub(crate) fn load_progress() -> impl FnMut(f32) -> ControlFlow<()> {
+    let started = Instant::now();
+    let shown = io::stderr().is_terminal();
+    let mut drawn = None;
+    move |done| {
+        let percent = (done * 100.0) as u32;
+        let slow = started.elapsed() > Duration::from_millis(500);
+        if shown && (slow || drawn.is_some()) && drawn != Some(percent) {
+            let line = if percent < 100 {
+                format!("\rloading {percent:3} %")
+            } else {
+                "\r\x1b[K".to_owned()
+            };
+            let _ = write!(io::stderr(), "{line}");
+            drawn = Some(percent);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_model_cannot_command_the_terminal() {
+        assert_eq!(printable("a\x1b[31mb\tc\nd\r\u{9b}2J"), "a[31mb\tc\nd2J");
+        assert_eq!(printable("Grüße 🦀"), "Grüße 🦀");
+    }
+}
