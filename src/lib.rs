@@ -1,4 +1,50 @@
 //! Run GGUF language models inside a Rust program.
+//!
+//! llama.cpp, compiled from pinned sources while cargo builds your program, behind a safe and quiet
+//! API: what makes llama.cpp abort is an [`Error`] here, and nothing is ever written to stdout or
+//! stderr (llama.cpp's log goes to the `tracing` crate).
+//!
+#![cfg_attr(feature = "inference", doc = "```no_run")]
+#![cfg_attr(not(feature = "inference"), doc = "```ignore")]
+//! use llamakit::{Context, ContextParams, Model, ModelParams, Sampler};
+//!
+//! fn main() -> llamakit::Result<()> {
+//!     let model = Model::load("model.gguf", &ModelParams::new())?;
+//!     let mut context = Context::new(&model, &ContextParams::new())?;
+//!     let mut sampler = Sampler::llama_cpp();
+//!     for piece in context.generate("Once upon a time", &mut sampler)?.max_tokens(64) {
+//!         print!("{}", piece?);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Concepts
+//!
+//! - `Model`: weights, vocabulary and metadata. Expensive to load, cheap to clone: a shared handle,
+//!   `Send + Sync`; the weights are freed with its last user.
+//! - `Vocab`: text to tokens and back; a cheap handle of its model. [`TextDecoder`] joins the bytes
+//!   of tokens to valid UTF-8.
+//! - `Context`: what one conversation or batch of sequences needs to compute. Takes memory for its
+//!   whole context length; owns a handle of its model; `Send`, used by one thread at a time.
+//! - `KvCache`: the part of a context that remembers tokens. It knows which ones, so that a prompt
+//!   that begins like the last one is not computed again; removes, copies, shifts, saves, restores.
+//! - `Batch`: tokens with positions and sequences for one decode; reusable, independent of contexts.
+//! - [`Sampler`]: picks tokens from logits, in pure Rust. Small; clone it per sequence.
+//! - `Generation`: the loop over all of these, as an iterator of text that borrows the context.
+//! - `Embeddings`: vectors of texts, from a context made for them.
+//! - `LoraAdapter`: belongs to its model, can be attached to several contexts at any scale.
+//! - [`gguf`]: reads, checks and writes model files; needs no C++.
+//!
+//! # Features
+//!
+//! - `inference` (default): compiles llama.cpp. Without it [`gguf`], [`sampler`] and [`TextDecoder`]
+//!   remain.
+//! - `rpc`: llama.cpp's RPC backend, which its authors call insecure.
+//! - `openmp`: OpenMP instead of ggml's own threads.
+//! - `bindgen`: makes the raw bindings at build time; needs libclang.
+//!
+//! README lists the environment variables of the build, the platforms, and what cannot be caught.
 
 mod atomic_file;
 #[cfg(feature = "inference")]
@@ -61,3 +107,8 @@ pub use text::TextDecoder;
 pub use token::Token;
 #[cfg(feature = "inference")]
 pub use vocab::{TokenInfo, Vocab, VocabType};
+
+/// Compiles the program in README.
+#[cfg(all(doctest, feature = "inference"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
