@@ -357,6 +357,13 @@ impl ContextParams {
             .batch_size
             .min(padded)
             .max(if recurrent { 2 } else { 1 });
+        // Upstream lays pooling out for a batch that all sequences divide equally.
+        let rounded = batch_size.next_multiple_of(self.sequences);
+        let batch_size = match whole {
+            true if rounded <= padded => rounded,
+            true => (batch_size - batch_size % self.sequences).max(1),
+            false => batch_size,
+        };
         let micro_batch_size = if whole {
             batch_size
         } else {
@@ -408,7 +415,8 @@ impl ContextParams {
         let threads = self.threads.unwrap_or_else(machine::default_threads);
         self.check_memory(model, padded)?;
         Ok(Resolved {
-            context_length,
+            // Upstream compares other sizes with this before it rounds it up itself.
+            context_length: padded,
             batch_size,
             micro_batch_size,
             outputs_max,
