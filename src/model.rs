@@ -113,7 +113,10 @@ impl Model {
         params: &ModelParams,
         progress: impl FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let files = paths.iter().map(gguf::File::open).collect::<Result<Vec<_>>>()?;
+        let files = paths
+            .iter()
+            .map(gguf::File::open)
+            .collect::<Result<Vec<_>>>()?;
         Self::load_split(files, params, progress)
     }
 
@@ -124,7 +127,12 @@ impl Model {
     ) -> Result<Self> {
         gguf::validate_shards(&files, &params.overrides)?;
         let paths: Vec<PathBuf> = files.iter().map(|file| file.path().to_owned()).collect();
-        Self::finish(&sys::LoadSource::Splits(&paths), files, params, &mut progress)
+        Self::finish(
+            &sys::LoadSource::Splits(&paths),
+            files,
+            params,
+            &mut progress,
+        )
     }
 
     fn load_single(
@@ -155,11 +163,19 @@ impl Model {
     ) -> Result<Self> {
         let architecture = files[0].require::<&str>("general.architecture")?.to_owned();
         let position_limit = files.iter().find_map(learned_positions);
+        let has_classifier = files
+            .iter()
+            .flat_map(gguf::File::tensors)
+            .any(|tensor| tensor.name().starts_with("cls."));
         let handles = files.iter().map(open_handle).collect::<Result<Vec<_>>>()?;
         // Upstream maps the files itself; two maps would count twice in the peak of memory.
         drop(files);
         let raw = Arc::new(sys::RawModel::load(source, &params.raw()?, progress)?);
-        let info = raw.info()?;
+        let mut info = raw.info()?;
+        if !has_classifier {
+            // Upstream says 1 for every model.
+            info.n_cls_out = 0;
+        }
         let vocab = Vocab::new(&raw)?;
         Ok(Self {
             inner: Arc::new(Inner {
