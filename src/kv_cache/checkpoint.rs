@@ -59,7 +59,7 @@ impl KvCache {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a sequence that does not exist or has gaps;
-    /// [`ErrorKind::State`] while a shift is pending.
+    /// [`ErrorKind::State`] while a shift or a copy between streams is pending.
     pub fn checkpoint(&mut self, seq: SeqId) -> Result<Checkpoint> {
         let index = self.check_sequence(seq)?;
         self.check_settled()?;
@@ -149,13 +149,14 @@ impl KvCache {
         }
     }
 
-    /// Upstream applies a shift in the next decode; what it would save before is stale.
+    /// Upstream applies shifts, and copies between streams, in the next decode: what is saved before
+    /// is stale, what is restored before is overwritten.
     pub(super) fn check_settled(&self) -> Result<()> {
         self.check_usable()?;
-        if self.shift_pending {
+        if self.shift_pending || self.copy_pending {
             return Err(Error::new(
                 ErrorKind::State,
-                "a shift of positions is pending; decode first",
+                "a shift of positions or a copy between streams is pending; decode first",
             ));
         }
         Ok(())

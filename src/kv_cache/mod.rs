@@ -51,6 +51,8 @@ pub struct KvCache {
     can_shift: bool,
     /// A shift is applied by upstream in the next decode; until then the cells are stale.
     shift_pending: bool,
+    /// So is a copy between streams, even when the cache was cleared meanwhile.
+    copy_pending: bool,
     layout: String,
     /// Tells this context's checkpoints from others'.
     id: u64,
@@ -85,6 +87,7 @@ impl KvCache {
             window,
             can_shift,
             shift_pending: false,
+            copy_pending: false,
             layout,
             id: IDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
         }
@@ -285,6 +288,7 @@ impl KvCache {
         };
         let done = self.raw.memory_seq_cp(from.raw(), to.raw(), p0, p1);
         self.poison_on_fault(done)?;
+        self.copy_pending |= !self.unified && self.kind != MemoryKind::Recurrent;
         let shared = self.unified && self.kind != MemoryKind::Recurrent;
         self.ledger.copy(source, target, &positions, shared);
         Ok(())
@@ -369,6 +373,7 @@ impl KvCache {
     /// Records a batch that upstream has stored.
     pub(crate) fn record(&mut self, seqs: &[i32], position: i32, token: Token) {
         self.shift_pending = false;
+        self.copy_pending = false;
         if self.kind != MemoryKind::None {
             self.ledger
                 .append(seqs.iter().map(|&seq| seq as usize), position, token);

@@ -20,7 +20,7 @@ impl KvCache {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a sequence that does not exist; [`ErrorKind::State`]
-    /// while a shift is pending; [`ErrorKind::Io`] when the model's file can no longer be read.
+    /// while a shift or a copy between streams is pending; [`ErrorKind::Io`] when the model's file can no longer be read.
     pub fn save_sequence(&mut self, seq: SeqId) -> Result<Vec<u8>> {
         let index = self.check_sequence(seq)?;
         self.check_settled()?;
