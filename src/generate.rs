@@ -3,6 +3,7 @@
 use crate::batch::{Batch, Outputs, SeqId};
 use crate::context::{Context, Decoded};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kv_cache::MemoryKind;
 use crate::sampler::Sampler;
 use crate::text::TextDecoder;
 use crate::token::Token;
@@ -108,7 +109,8 @@ impl Context {
         prompt: impl Into<Prompt<'p>>,
         sampler: &'a mut Sampler,
     ) -> Result<Generation<'a>> {
-        if !self.model().has_decoder() || self.model().is_diffusion() {
+        let remembers = self.kv_cache().kind() != MemoryKind::None;
+        if !self.model().has_decoder() || self.model().is_diffusion() || !remembers {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "this model does not generate text token by token",
