@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Write, stdout};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use llamakit::{Error, ErrorKind, Model, ModelParams, Result};
@@ -22,7 +22,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Failures after which a model is given up.
 const ENOUGH: usize = 20;
 
+/// Tell the child where to begin, and which file to write.
 const FIRST: &str = "LLAMAKIT_MUTATION_FIRST";
+const FILE: &str = "LLAMAKIT_MUTATION_FILE";
 
 /// Runs this model's share of all mutations.
 ///
@@ -31,7 +33,9 @@ const FIRST: &str = "LLAMAKIT_MUTATION_FIRST";
 pub(crate) fn all(tiny: &Tiny, work: fn(&Model) -> Result<()>) {
     let count = number("LLAMAKIT_MUTATIONS", TOTAL).div_ceil(MODELS);
     let seed = number("LLAMAKIT_MUTATION_SEED", SEED as usize) as u64;
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("damaged-{}.gguf", tiny.name()));
+    // Two runs of this test must not write one file.
+    let name = format!("damaged-{}-{}.gguf", tiny.name(), std::process::id());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut failures = Vec::new();
     let mut first = 0;
     while first < count && failures.len() < ENOUGH {
@@ -39,9 +43,17 @@ pub(crate) fn all(tiny: &Tiny, work: fn(&Model) -> Result<()>) {
         let outcome = Case::new("chunk")
             .time_limit(TIME_LIMIT)
             .env(FIRST, &first.to_string())
+            .env(FILE, path.to_str().expect("a path in UTF-8"))
             .run(|| {
                 let first = number(FIRST, 0);
-                run(tiny, seed, first..(first + CHUNK).min(count), &path, work);
+                let path = std::env::var(FILE).expect("the parent names the file");
+                run(
+                    tiny,
+                    seed,
+                    first..(first + CHUNK).min(count),
+                    path.as_ref(),
+                    work,
+                );
             });
         first = match last_announced(&outcome, &chunk) {
             Ok(()) => chunk.end,
@@ -62,13 +74,7 @@ pub(crate) fn all(tiny: &Tiny, work: fn(&Model) -> Result<()>) {
 }
 
 /// The child's body: announces each file before it is loaded.
-fn run(
-    tiny: &Tiny,
-    seed: u64,
-    chunk: Range<usize>,
-    path: &PathBuf,
-    work: fn(&Model) -> Result<()>,
-) {
+fn run(tiny: &Tiny, seed: u64, chunk: Range<usize>, path: &Path, work: fn(&Model) -> Result<()>) {
     let mut answers = 0;
     let whole = chunk.len() == CHUNK;
     for (index, (what, bytes)) in mutations(&tiny.bytes(), seed)

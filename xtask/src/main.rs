@@ -10,16 +10,21 @@
     reason = "the parts of the build script are shared by path"
 )]
 
+mod api;
+mod asan;
 #[path = "../../build/bindings.rs"]
 mod bindings;
 mod bindings_cmd;
+mod cargo;
 #[path = "../../build/compile.rs"]
 mod compile;
 mod cross;
+mod fuzz;
 #[path = "../../build/isa.rs"]
 mod isa;
 #[path = "../../build/metal.rs"]
 mod metal;
+mod miri;
 mod package;
 #[path = "../../build/plan.rs"]
 mod plan;
@@ -37,6 +42,10 @@ const USAGE: &str = "cargo xtask COMMAND
   bindings      make src/sys/bindings.rs from the shim's and upstream's headers (needs libclang)
   vendor [DIR]  copy what the build needs of upstream into vendor/llama.cpp (or DIR)
   package       make the .crate, with the sources in it, and check its size
+  api [--write] compare the public API with xtask/api.txt, or record it
+  asan          run the core and hazard tests with upstream under AddressSanitizer (needs gcc)
+  miri          run the tests of the parts in Rust alone under Miri (needs nightly)
+  fuzz          run 100,000 damaged models, then libFuzzer on the GGUF reader (minutes)
   cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
 ";
 
@@ -50,6 +59,11 @@ fn main() -> ExitCode {
         ["package"] => package::make(&root(), &target_dir()).map(|(file, size)| {
             println!("{}: {size} bytes", file.display());
         }),
+        ["api"] => api::check(&root(), &target_dir(), false),
+        ["api", "--write"] => api::check(&root(), &target_dir(), true),
+        ["asan"] => asan::check(&root(), &target_dir()),
+        ["miri"] => miri::check(&root(), &target_dir()),
+        ["fuzz"] => fuzz::check(&root(), &target_dir()),
         ["cross", triple] => cross::run(triple),
         _ => Err(USAGE.to_owned()),
     };
