@@ -31,9 +31,7 @@ pub fn generate(shim: &Path, root: &Path) -> Result<String, String> {
         .rust_edition(bindgen::RustEdition::Edition2024)
         .allowlist_function("lk_.*")
         .allowlist_var("LK_.*|LLAMA_.*")
-        .allowlist_type(
-            "lk_.*|llama_.*|ggml_type|ggml_log_level|ggml_backend_dev_type|ggml_numa_strategy",
-        )
+        .allowlist_type("lk_.*|llama_[a-z_]*_type|llama_token_attr")
         // Upstream's prose stays upstream's.
         .generate_comments(false)
         .layout_tests(false)

@@ -14,6 +14,7 @@ pub enum Arch {
 }
 
 /// Operating system of the target.
+#[allow(clippy::enum_variant_names, reason = "macOS is called so")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Os {
     Linux,
