@@ -90,6 +90,9 @@ pub struct Context {
     outputs_max: usize,
     /// Which entries of the last successful decode have an output row.
     outputs: Vec<bool>,
+    /// Whether these rows are logits: encoders leave embeddings only, and the place for logits
+    /// beside them uninitialised.
+    has_logits: bool,
     /// Sequences of the last successful decode that have a pooled embedding.
     pooled: Vec<bool>,
     /// Whether an encoder-decoder model's encoder has run.
@@ -122,6 +125,7 @@ impl Context {
             threads: (resolved.threads, resolved.threads_batch),
             outputs_max: resolved.outputs_max as usize,
             outputs: Vec::new(),
+            has_logits: false,
             pooled: Vec::new(),
             encoded: false,
             adapters: Vec::new(),

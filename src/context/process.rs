@@ -55,9 +55,15 @@ impl Context {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] when the entry was not marked for output, or the last decode
-    /// did not succeed.
+    /// did not succeed; [`ErrorKind::Unsupported`] when an encoder computed it.
     pub fn logits(&self, index: usize) -> Result<&[f32]> {
         self.check_output(index)?;
+        if !self.has_logits {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("entry {index} has no logits: an encoder computed it"),
+            ));
+        }
         let n_vocab = self.model().vocab().n_tokens();
         let row = i32::try_from(index)
             .ok()
@@ -151,6 +157,7 @@ impl Context {
         match code {
             0 => {
                 self.remember(batch, stores);
+                self.has_logits = stores || self.model().is_diffusion();
                 Ok(Decoded::Done)
             }
             1 => Ok(Decoded::NoSlot),
