@@ -1,6 +1,6 @@
 //! What a program that depends on llamakit gets, by the way it depends: the sources are
 //! found, and cargo reads the configuration of the program's own workspace. Nothing is
-//! compiled here (`LLAMAKIT_COMPILE=none`), and nothing is downloaded.
+//! downloaded, and but for one program nothing is compiled (`LLAMAKIT_COMPILE=none`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -211,7 +211,7 @@ fn a_vendored_workspace_is_built_from_what_it_vendored() {
 }
 
 #[test]
-fn the_published_package_carries_its_sources() {
+fn the_published_package_carries_its_sources_and_runs() {
     let dir = folder("package");
     let copy = dir.join("llamakit");
     copy_repository(&copy);
@@ -228,7 +228,36 @@ fn the_published_package_carries_its_sources() {
         !copy.join("vendor/llama.cpp").exists(),
         "the sources were left behind"
     );
+
+    // The one real compile: what a user of the published package gets, with default flags.
+    fs::write(program_dir.join("src/main.rs"), PROGRAM).unwrap();
+    let mut real = cargo(&program_dir, &["run", "--release", "--target-dir"]);
+    let model = llamakit_testkit::tiny::llama().path();
+    let output = run(real
+        .arg(shared())
+        .arg("--")
+        .arg(model)
+        .env_remove("LLAMAKIT_COMPILE"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "8 tokens\n");
 }
+
+/// Loads a model and continues a prompt.
+const PROGRAM: &str = r#"
+use llamakit::{Context, ContextParams, Model, ModelParams, Sampler};
+
+fn main() -> llamakit::Result<()> {
+    let path = std::env::args().nth(1).expect("a path");
+    let model = Model::load(path, &ModelParams::new())?;
+    let mut context = Context::new(&model, &ContextParams::new().context_length(256))?;
+    let mut sampler = Sampler::greedy();
+    let mut answer = context.generate("hello", &mut sampler)?.max_tokens(8);
+    for piece in &mut answer {
+        piece?;
+    }
+    println!("{} tokens", answer.tokens().len());
+    Ok(())
+}
+"#;
 
 #[test]
 fn without_inference_no_compiler_is_called() {

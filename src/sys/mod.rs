@@ -12,7 +12,12 @@
     clippy::all,
     clippy::undocumented_unsafe_blocks
 )]
-mod bindings;
+mod bindings {
+    #[cfg(not(feature = "bindgen"))]
+    include!("bindings.rs");
+    #[cfg(feature = "bindgen")]
+    include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
 
 mod adapter;
 pub(crate) mod build_info;
