@@ -54,6 +54,7 @@ impl Conversation {
     ) -> Result<Prompt, Error> {
         let length = context.context_length();
         let room = max_tokens.min(length / 4);
+        let before = self.messages.clone();
         let mut dropped = 0;
         loop {
             let mut messages = self.messages.clone();
@@ -66,6 +67,11 @@ impl Conversation {
                 self.drop_oldest_turn()
             };
             if now == 0 {
+                if tokens.len() >= length {
+                    // Generating will refuse it; nothing need be forgotten for that.
+                    self.messages = before;
+                    dropped = 0;
+                }
                 return Ok(Prompt {
                     text,
                     tokens,

@@ -77,7 +77,7 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if input.is_interactive() {
         note(format_args!(
             "{}, context of {} tokens. Ctrl-C stops an answer, Ctrl-D leaves.",
-            chat.context.model().description()?,
+            chat.name,
             chat.context.context_length()
         ));
     }
@@ -98,6 +98,8 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 /// What lives as long as the program.
 struct Chat<'a> {
     options: &'a Options,
+    /// The model's file name.
+    name: String,
     context: Context,
     conversation: Conversation,
     interrupt: Interrupt,
@@ -120,6 +122,9 @@ impl<'a> Chat<'a> {
             Some(path) => path.clone(),
             None => fetch::model(fetch::SMOLLM2)?,
         };
+        let name = path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let mut params = ModelParams::new();
         if let Some(layers) = options.gpu_layers {
             params = params.gpu_layers(layers);
@@ -134,6 +139,7 @@ impl<'a> Chat<'a> {
         let interrupt = Interrupt::install(context.abort_handle())?;
         Ok(Self {
             options,
+            name,
             context,
             conversation,
             interrupt,
