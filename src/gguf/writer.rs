@@ -63,7 +63,7 @@ impl Writer {
     /// `general.alignment` also sets the alignment of the tensor data (32 bytes unless set).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for an empty key, a key with a NUL byte, and a
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an empty key, a key with a NUL byte, and a
     /// `general.alignment` that is not a `u32` power of two.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<Value>) -> Result<&mut Self> {
         let (key, value) = (key.into(), value.into());
@@ -97,7 +97,7 @@ impl Writer {
     /// that order, little endian, with exactly [`TensorType::tensor_bytes`] bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for a name that is empty, has a NUL byte, is longer than 63
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a name that is empty, has a NUL byte, is longer than 63
     /// bytes or taken; for more than 4 dimensions; for a row length that is no multiple of the
     /// type's block; and for data of another length.
     pub fn tensor(
@@ -164,7 +164,7 @@ impl Writer {
     /// The bytes go to a new file beside `path`, which is then renamed over it.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when creating, writing or renaming fails; `path` is then unchanged.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when creating, writing or renaming fails; `path` is then unchanged.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         atomic_file::write(path, false, |file| self.write_to(BufWriter::new(file)))
