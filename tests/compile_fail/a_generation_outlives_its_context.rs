@@ -1,0 +1,7 @@
+use llamakit::{Context, Generation, Sampler};
+
+fn outlives<'a>(mut context: Context, sampler: &'a mut Sampler) -> Generation<'a> {
+    context.generate("once", sampler).unwrap()
+}
+
+fn main() {}
