@@ -75,12 +75,15 @@ impl PromptSource {
     }
 }
 
+/// One setting of the command line.
+type Change = Box<dyn FnOnce(&mut SamplerParams)>;
+
 /// Single settings, applied after the preset wherever they stand on the command line.
 #[derive(Default)]
 struct Sampling {
     preset: Option<fn() -> SamplerParams>,
     greedy: bool,
-    changes: Vec<Box<dyn FnOnce(&mut SamplerParams)>>,
+    changes: Vec<Change>,
 }
 
 impl Sampling {
