@@ -85,7 +85,7 @@ mod tests {
         let mut texts: Vec<Vec<u8>> = (0..40).map(|length| vec![0; length]).collect();
         for at in 0..24 {
             for bit in 0..8 {
-                let mut text = vec![b'x'; 24];
+                let mut text = [b'x'; 24];
                 text[at] ^= 1 << bit;
                 texts.extend((at + 1..=24).map(|length| text[..length].to_vec()));
             }
