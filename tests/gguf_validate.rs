@@ -197,6 +197,8 @@ fn heads() {
     refused("llama.attention.key_length", 0_u32, "key_length");
     refused("llama.attention.value_length", 1_u32 << 30, "value_length");
     refused("llama.rope.dimension_count", 15_u32, "must be even");
+    refused("llama.rope.dimension_count", 0_u32, "rotates");
+    refused("llama.rope.dimension_count_swa", 0_u32, "rotates");
     refused(
         "llama.rope.dimension_count",
         18_u32,

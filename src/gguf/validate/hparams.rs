@@ -18,6 +18,33 @@ const MAX_HEAD_WIDTH: u32 = 1 << 15;
 /// Widest sliding window of a model with a shorter context: upstream reserves memory by it.
 const MAX_WINDOW: u32 = 1 << 20;
 
+/// The architectures without rotary positions.
+const NOT_ROTATING: [&str; 23] = [
+    "clip",
+    "gpt2",
+    "gptj",
+    "mpt",
+    "refact",
+    "bloom",
+    "mamba",
+    "mamba2",
+    "jamba",
+    "jina-bert-v2",
+    "t5",
+    "t5encoder",
+    "jais",
+    "rwkv6",
+    "rwkv6qwen2",
+    "rwkv7",
+    "arwkv7",
+    "wavtokenizer-dec",
+    "nemotron_h",
+    "nemotron_h_moe",
+    "kimi-linear",
+    "kimi-k3",
+    "glm5-next",
+];
+
 /// What later checks need to know.
 pub(super) struct Hparams {
     pub(super) n_expert: u32,
@@ -213,6 +240,11 @@ impl Params<'_> {
     /// Rotated dimensions come in pairs and lie within a head.
     fn check_rotated(&self, name: &str, key_length: u32) -> Result<()> {
         match self.u32(name)? {
+            // Upstream's loop over what is left of a head never ends when it skips nothing.
+            Some(0) if self.rotates()? => Err(invalid(format!(
+                "{} is 0; the architecture rotates",
+                self.key(name)
+            ))),
             Some(rotated)
                 if rotated % 2 != 0
                     || rotated > MAX_HEAD_WIDTH
@@ -225,6 +257,16 @@ impl Params<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether positions are told by rotation (`llama_model_rope_type`); the Granite family has a
+    /// switch for it.
+    fn rotates(&self) -> Result<bool> {
+        if self.architecture.starts_with("granite") {
+            let switch = self.meta.bool(&self.key("rope.scaling.finetuned"))?;
+            return Ok(switch.unwrap_or(true));
+        }
+        Ok(!NOT_ROTATING.contains(&self.architecture))
     }
 
     fn check_rope(&self) -> Result<()> {
