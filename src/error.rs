@@ -107,6 +107,7 @@ impl Error {
     }
 
     /// Adds the number that the C function returned.
+    #[cfg(feature = "inference")]
     #[must_use]
     pub(crate) fn with_code(mut self, code: i32) -> Self {
         self.inner.code = Some(code);
@@ -114,6 +115,7 @@ impl Error {
     }
 
     /// Adds what upstream wrote to its log during the call; empty text adds nothing.
+    #[cfg(feature = "inference")]
     #[must_use]
     pub(crate) fn with_log(mut self, log: impl Into<String>) -> Self {
         let log = log.into();
