@@ -274,7 +274,9 @@ def our_commit():
 
 
 def peer_commit(peer):
-    """llama-bench's and llama-server's own word for it."""
+    """What llama-server says of itself; a tree without git does not know its commit."""
+    if not (peer / "llama-server").exists():
+        return "unknown"
     done = subprocess.run(
         [str(peer / "llama-server"), "--version"],
         stdout=subprocess.PIPE,
