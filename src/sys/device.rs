@@ -1,12 +1,11 @@
 //! Devices that upstream's backends offer.
 
-use std::ffi::{CStr, c_char};
-
 use super::bindings::{
     ggml_backend_dev_props, ggml_backend_dev_t, lk_device_backend, lk_device_count, lk_device_get,
     lk_device_props,
 };
 use super::fault::guarded;
+use super::model::owned_string;
 use crate::error::Result;
 
 /// A device handle. Upstream never frees devices.
@@ -50,26 +49,13 @@ fn device(index: usize) -> Result<(RawDevice, DeviceProps)> {
     // SAFETY: as above.
     guarded(unsafe { lk_device_backend(handle, &mut backend) })?;
     let props = DeviceProps {
-        name: text(props.name).unwrap_or_default(),
-        description: text(props.description).unwrap_or_default(),
-        backend: text(backend).unwrap_or_default(),
-        id: text(props.device_id),
+        name: owned_string(props.name).unwrap_or_default(),
+        description: owned_string(props.description).unwrap_or_default(),
+        backend: owned_string(backend).unwrap_or_default(),
+        id: owned_string(props.device_id),
         kind: props.type_,
         memory_free: props.memory_free as u64,
         memory_total: props.memory_total as u64,
     };
     Ok((RawDevice(handle), props))
-}
-
-/// Copies a string of the registry.
-fn text(pointer: *const c_char) -> Option<String> {
-    if pointer.is_null() {
-        return None;
-    }
-    // SAFETY: the registry's strings are NUL-terminated and live as long as their device.
-    Some(
-        unsafe { CStr::from_ptr(pointer) }
-            .to_string_lossy()
-            .into_owned(),
-    )
 }

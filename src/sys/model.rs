@@ -405,11 +405,13 @@ fn fill_string(
     }
 }
 
-fn owned_string(pointer: *const c_char) -> Option<String> {
+/// Copies a string of upstream's; `None` for NULL.
+pub(super) fn owned_string(pointer: *const c_char) -> Option<String> {
     if pointer.is_null() {
         return None;
     }
-    // SAFETY: callers pass NUL-terminated strings that live as long as the model.
+    // SAFETY: callers pass what upstream just returned: NUL-terminated strings that live as long as
+    // the model, or the device, that they belong to.
     Some(
         unsafe { CStr::from_ptr(pointer) }
             .to_string_lossy()
