@@ -180,8 +180,7 @@ impl Vocab {
     /// As [`token`](Self::token).
     pub fn is_end_of_generation(&self, token: Token) -> Result<bool> {
         self.check_token(token)?;
-        let (_, info) = self.raw.token(token)?;
-        Ok(info.is_eog)
+        Ok(self.raw.token_info(token)?.is_eog)
     }
 
     /// Splits text into tokens (`llama_tokenize`).

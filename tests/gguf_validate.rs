@@ -200,6 +200,11 @@ fn heads() {
     refused("llama.rope.dimension_count", 0_u32, "rotates");
     refused("llama.rope.dimension_count_swa", 0_u32, "rotates");
     refused(
+        "llama.attention.key_length_swa",
+        15_u32,
+        "dimension_count_swa is absent",
+    );
+    refused(
         "llama.rope.dimension_count",
         18_u32,
         "at most the head's 16",

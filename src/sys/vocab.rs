@@ -49,12 +49,18 @@ impl RawVocab {
         self.pointer
     }
 
-    /// Text, score and attributes of a token. `token` must be in `0..n_tokens`.
-    pub(crate) fn token(&self, token: Token) -> Result<(Vec<u8>, lk_token_info), Fault> {
+    /// Score and attributes of a token. `token` must be in `0..n_tokens`.
+    pub(crate) fn token_info(&self, token: Token) -> Result<lk_token_info, Fault> {
         // SAFETY: all-zero is a valid value of this plain C struct.
         let mut info: lk_token_info = unsafe { std::mem::zeroed() };
         // SAFETY: the caller checked the id; the vocabulary is alive.
         guarded(unsafe { lk_vocab_token_info(self.pointer, token.0, &mut info) })?;
+        Ok(info)
+    }
+
+    /// Text, score and attributes of a token. `token` must be in `0..n_tokens`.
+    pub(crate) fn token(&self, token: Token) -> Result<(Vec<u8>, lk_token_info), Fault> {
+        let info = self.token_info(token)?;
         let text = if info.text.is_null() {
             Vec::new()
         } else {

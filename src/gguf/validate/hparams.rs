@@ -255,6 +255,11 @@ impl Params<'_> {
                     self.key(name)
                 )))
             }
+            // Upstream then rotates whole heads.
+            None if key_length % 2 != 0 && self.rotates()? => Err(invalid(format!(
+                "{} is absent and a head of {key_length} has no pairs to rotate",
+                self.key(name)
+            ))),
             _ => Ok(()),
         }
     }
