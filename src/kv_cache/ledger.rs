@@ -11,21 +11,25 @@ pub(super) struct Entry {
     pub(super) position: i32,
     pub(super) token: Token,
     /// The cell it occupies; sequences that share a cell have the same number here.
-    cell: u64,
+    cell: u32,
 }
 
 /// The record of all sequences of one context. Entries of a sequence ascend by position.
 #[derive(Debug, Clone)]
 pub(super) struct Ledger {
     sequences: Vec<Vec<Entry>>,
-    next_cell: u64,
+    /// How many sequences hold each cell.
+    holders: Vec<u16>,
+    /// Cells that no sequence holds.
+    free: Vec<u32>,
 }
 
 impl Ledger {
     pub(super) fn new(sequences: usize) -> Self {
         Self {
             sequences: vec![Vec::new(); sequences],
-            next_cell: 0,
+            holders: Vec::new(),
+            free: Vec::new(),
         }
     }
 
@@ -51,8 +55,13 @@ impl Ledger {
         position: i32,
         token: Token,
     ) {
-        let cell = self.new_cell();
+        let mut shared = None;
         for seq in seqs {
+            let cell = match shared {
+                None => self.new_cell(),
+                Some(cell) => self.hold(cell),
+            };
+            shared = Some(cell);
             self.sequences[seq].push(Entry {
                 position,
                 token,
@@ -63,7 +72,15 @@ impl Ledger {
 
     /// Removes a sequence's entries in a range of positions.
     pub(super) fn remove(&mut self, seq: usize, positions: &Range<i32>) {
-        self.sequences[seq].retain(|entry| !positions.contains(&entry.position));
+        let mut entries = std::mem::take(&mut self.sequences[seq]);
+        entries.retain(|entry| {
+            let stays = !positions.contains(&entry.position);
+            if !stays {
+                self.release(entry.cell);
+            }
+            stays
+        });
+        self.sequences[seq] = entries;
     }
 
     /// Copies a range of `from` into the empty sequence `to`. `shared`: in the same cells.
@@ -73,26 +90,22 @@ impl Ledger {
             .filter(|entry| positions.contains(&entry.position))
             .copied()
             .collect();
-        if !shared {
-            for entry in &mut copied {
-                entry.cell = self.new_cell();
-            }
+        for entry in &mut copied {
+            entry.cell = if shared {
+                self.hold(entry.cell)
+            } else {
+                self.new_cell()
+            };
         }
         self.sequences[to] = copied;
     }
 
     /// Replaces a sequence with entries in new cells.
     pub(super) fn replace(&mut self, seq: usize, entries: impl IntoIterator<Item = (i32, Token)>) {
-        let mut replaced = Vec::new();
+        self.remove(seq, &(i32::MIN..i32::MAX));
         for (position, token) in entries {
-            let cell = self.new_cell();
-            replaced.push(Entry {
-                position,
-                token,
-                cell,
-            });
+            self.append([seq], position, token);
         }
-        self.sequences[seq] = replaced;
     }
 
     /// Adds `delta` to the positions in a range. The caller has checked that they stay ascending.
@@ -121,13 +134,8 @@ impl Ledger {
 
     /// Whether another sequence has a cell of this range.
     pub(super) fn is_shared(&self, seq: usize, positions: &Range<i32>) -> bool {
-        let cells: std::collections::HashSet<u64> = self.sequences[seq]
-            .iter()
-            .filter(|entry| positions.contains(&entry.position))
-            .map(|entry| entry.cell)
-            .collect();
-        self.sequences.iter().enumerate().any(|(other, entries)| {
-            other != seq && entries.iter().any(|entry| cells.contains(&entry.cell))
+        self.sequences[seq].iter().any(|entry| {
+            positions.contains(&entry.position) && self.holders[entry.cell as usize] > 1
         })
     }
 
@@ -143,22 +151,51 @@ impl Ledger {
 
     /// Number of distinct cells in use.
     pub(super) fn cells(&self) -> usize {
-        let cells: std::collections::HashSet<u64> = self
-            .sequences
-            .iter()
-            .flatten()
-            .map(|entry| entry.cell)
-            .collect();
-        cells.len()
+        self.holders.len() - self.free.len()
+    }
+
+    /// Number of distinct cells that any of these sequences holds.
+    #[cfg(feature = "engine")]
+    pub(super) fn cells_of(&self, seqs: impl IntoIterator<Item = usize>) -> usize {
+        let mut seen = vec![false; self.holders.len()];
+        let mut count = 0;
+        for entry in seqs.into_iter().flat_map(|seq| &self.sequences[seq]) {
+            let seen = &mut seen[entry.cell as usize];
+            count += usize::from(!*seen);
+            *seen = true;
+        }
+        count
     }
 
     pub(super) fn clear(&mut self) {
         self.sequences.iter_mut().for_each(Vec::clear);
+        self.holders.clear();
+        self.free.clear();
     }
 
-    fn new_cell(&mut self) -> u64 {
-        self.next_cell += 1;
-        self.next_cell
+    /// A cell with one holder.
+    fn new_cell(&mut self) -> u32 {
+        if let Some(cell) = self.free.pop() {
+            self.holders[cell as usize] = 1;
+            return cell;
+        }
+        self.holders.push(1);
+        // A cache has at most 2^27 cells.
+        u32::try_from(self.holders.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Adds a holder.
+    fn hold(&mut self, cell: u32) -> u32 {
+        self.holders[cell as usize] += 1;
+        cell
+    }
+
+    fn release(&mut self, cell: u32) {
+        let holders = &mut self.holders[cell as usize];
+        *holders -= 1;
+        if *holders == 0 {
+            self.free.push(cell);
+        }
     }
 }
 
@@ -214,5 +251,10 @@ mod tests {
         assert!(!ledger.is_shared(0, &(2..3)));
         assert!(!ledger.is_shared(2, &(0..3)));
         assert_eq!(ledger.cells(), 6);
+        ledger.remove(0, &(0..i32::MAX));
+        assert_eq!(ledger.cells(), 5, "two cells stay with sequence 1");
+        assert!(!ledger.is_shared(1, &(0..2)));
+        ledger.append([0, 1], 9, Token(4));
+        assert_eq!(ledger.cells(), 6, "one cell for both");
     }
 }

@@ -136,6 +136,13 @@ impl KvCache {
         self.ledger.cells()
     }
 
+    /// Cells that any of these sequences holds, shared ones counted once.
+    #[cfg(feature = "engine")]
+    pub(crate) fn cells_of(&self, seqs: impl IntoIterator<Item = SeqId>) -> usize {
+        let existing = seqs.into_iter().filter_map(|seq| self.exists(seq));
+        self.ledger.cells_of(existing)
+    }
+
     /// Number of tokens in a sequence; 0 for a sequence that does not exist.
     #[must_use]
     pub fn len(&self, seq: SeqId) -> usize {

@@ -256,7 +256,7 @@ impl Params<'_> {
                 )))
             }
             // Upstream then rotates whole heads.
-            None if key_length % 2 != 0 && self.rotates()? => Err(invalid(format!(
+            None if !key_length.is_multiple_of(2) && self.rotates()? => Err(invalid(format!(
                 "{} is absent and a head of {key_length} has no pairs to rotate",
                 self.key(name)
             ))),
