@@ -4,6 +4,7 @@ use crate::batch::{Batch, Outputs, SeqId};
 use crate::context::{Context, Decoded, Pooling};
 use crate::error::{Error, ErrorKind, Result};
 use crate::token::Token;
+use crate::vocab::Vocab;
 
 /// Embedding vectors, one row per input, all of the same length.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,12 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
+    /// Rows of `dim` floats each.
+    #[cfg(feature = "engine")]
+    pub(crate) fn from_rows(dim: usize, data: Vec<f32>) -> Self {
+        Self { dim, data }
+    }
+
     /// Floats per vector.
     #[must_use]
     pub fn dim(&self) -> usize {
@@ -75,6 +82,33 @@ impl Embeddings {
     }
 }
 
+/// What a reranking model reads: BOS, query, EOS, SEP, document, EOS, as far as the vocabulary adds
+/// them.
+pub(crate) fn rerank_inputs(
+    vocab: &Vocab,
+    query: &str,
+    documents: &[impl AsRef<str>],
+) -> Result<Vec<Vec<Token>>> {
+    let query = vocab.tokenize(query, false, false)?;
+    let bos = vocab.bos().filter(|_| vocab.adds_bos());
+    let eos = vocab.eos().or(vocab.sep()).filter(|_| vocab.adds_eos());
+    let sep = vocab.sep().filter(|_| vocab.adds_sep());
+    documents
+        .iter()
+        .map(|document| {
+            let document = vocab.tokenize(document.as_ref(), false, false)?;
+            Ok(bos
+                .into_iter()
+                .chain(query.iter().copied())
+                .chain(eos)
+                .chain(sep)
+                .chain(document)
+                .chain(eos)
+                .collect())
+        })
+        .collect()
+}
+
 impl Context {
     /// Computes one pooled embedding per input, several inputs at a time where they fit. Forgets
     /// what the context remembered.
@@ -133,25 +167,7 @@ impl Context {
                 "reranking needs a context with rank pooling",
             ));
         }
-        let vocab = self.model().vocab();
-        let query = vocab.tokenize(query, false, false)?;
-        let bos = vocab.bos().filter(|_| vocab.adds_bos());
-        let eos = vocab.eos().or(vocab.sep()).filter(|_| vocab.adds_eos());
-        let sep = vocab.sep().filter(|_| vocab.adds_sep());
-        let inputs = documents
-            .iter()
-            .map(|document| {
-                let document = vocab.tokenize(document.as_ref(), false, false)?;
-                Ok(bos
-                    .into_iter()
-                    .chain(query.iter().copied())
-                    .chain(eos)
-                    .chain(sep)
-                    .chain(document)
-                    .chain(eos)
-                    .collect::<Vec<_>>())
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let inputs = rerank_inputs(self.model().vocab(), query, documents)?;
         let scores = self.embed(&inputs)?;
         Ok(scores.iter().map(|row| row[0]).collect())
     }

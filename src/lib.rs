@@ -40,6 +40,8 @@
 //!
 //! - `inference` (default): compiles llama.cpp. Without it [`gguf`], [`sampler`] and [`TextDecoder`]
 //!   remain.
+//! - `engine`: [`engine::Engine`](https://docs.rs/llamakit/latest/llamakit/engine/struct.Engine.html) serves many requests on one model: queue, continuous
+//!   batching, prefix cache. `stream`: its answers as `futures_core::Stream`.
 //! - `rpc`: llama.cpp's RPC backend, which its authors call insecure.
 //! - `openmp`: OpenMP instead of ggml's own threads.
 //! - `bindgen`: makes the raw bindings at build time; needs libclang.
@@ -53,6 +55,8 @@ mod batch;
 mod context;
 #[cfg(feature = "inference")]
 mod embeddings;
+#[cfg(feature = "engine")]
+pub mod engine;
 mod error;
 #[cfg(feature = "inference")]
 mod fingerprint;
@@ -72,6 +76,7 @@ mod model_params;
 #[cfg(feature = "inference")]
 mod runtime;
 pub mod sampler;
+mod segments;
 #[cfg(feature = "inference")]
 pub mod sys;
 pub mod tensor;
@@ -103,6 +108,9 @@ pub use model_params::{LoadMode, ModelParams, SplitMode};
 #[cfg(feature = "inference")]
 pub use runtime::{BuildInfo, Device, DeviceKind, build_info, devices, system_info};
 pub use sampler::Sampler;
+#[cfg(feature = "inference")]
+pub use segments::SegmentTokens;
+pub use segments::{Origin, Segment};
 pub use text::TextDecoder;
 pub use token::Token;
 #[cfg(feature = "inference")]

@@ -1,8 +1,10 @@
 //! The vocabulary of a model: text to tokens and back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::segments::split::{Run, SpecialToken, SpecialTokens, TextRun};
+use crate::segments::{Segment, SegmentTokens};
 use crate::sys;
 use crate::text::TextDecoder;
 use crate::token::Token;
@@ -58,6 +60,8 @@ pub struct TokenInfo {
 #[derive(Clone)]
 pub struct Vocab {
     raw: sys::RawVocab,
+    /// Gathered when first needed, once for all handles.
+    specials: Arc<OnceLock<SpecialTokens>>,
 }
 
 macro_rules! special_tokens {
@@ -77,6 +81,7 @@ impl Vocab {
     pub(crate) fn new(model: &Arc<sys::RawModel>) -> Result<Self> {
         Ok(Self {
             raw: sys::RawVocab::new(model)?,
+            specials: Arc::default(),
         })
     }
 
@@ -243,6 +248,102 @@ impl Vocab {
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// Splits a prompt into tokens; names of control tokens count in the template's text only.
+    ///
+    /// Where every segment comes from the template these are the tokens that
+    /// [`tokenize`](Self::tokenize) makes of all text with `parse_special`. Text of messages never
+    /// becomes a control token, and a name that is only partly the template's stays text as well.
+    /// User-defined tokens, which are no control tokens, are found in any text, as `tokenize` does.
+    ///
+    /// `add_special` adds BOS and EOS where the model wants them, in no group. A token that begins in
+    /// one group and ends in the next belongs to the first. With tokenizers that change the text
+    /// (WordPiece, Unigram) the border of two groups inside a text may be off by a few tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`tokenize`](Self::tokenize); [`ErrorKind::Tokenize`] also where a vocabulary would make a
+    /// control token of plain text that spells it.
+    pub fn tokenize_segments(
+        &self,
+        segments: &[Segment],
+        add_special: bool,
+    ) -> Result<SegmentTokens> {
+        // Without text, what the model wants before and after one.
+        let around = self.tokenize("", add_special, false)?;
+        let before = self.adds_bos() || self.vocab_type() == VocabType::Wpm;
+        let (before, after) = around.split_at(around.len().min(usize::from(before)));
+        let mut out = SegmentTokens::default();
+        for &token in before {
+            out.push(token, None);
+        }
+        for run in self.specials()?.split(segments) {
+            match run {
+                Run::Token(token, group) => out.push(token, group),
+                Run::Text(run) => self.tokenize_run(&run, &mut out)?,
+            }
+        }
+        for &token in after {
+            out.push(token, None);
+        }
+        Ok(out)
+    }
+
+    fn tokenize_run(&self, run: &TextRun, out: &mut SegmentTokens) -> Result<()> {
+        let tokens = self.tokenize(&run.text, false, false)?;
+        for &token in &tokens {
+            // Some tokenizers look up pieces of text among all tokens.
+            if self.raw.token_info(token)?.is_control {
+                let (name, _) = self.raw.token(token)?;
+                return Err(Error::new(
+                    ErrorKind::Tokenize,
+                    format!(
+                        "this vocabulary would make the control token {token} of the text {:?}",
+                        String::from_utf8_lossy(&name)
+                    ),
+                ));
+            }
+        }
+        let groups = match run.only_group() {
+            Some(group) => vec![group; tokens.len()],
+            None => {
+                let pieces = tokens.iter().map(|&token| self.piece(token, false));
+                run.groups_of(&pieces.collect::<Result<Vec<_>>>()?)
+            }
+        };
+        for (token, group) in tokens.into_iter().zip(groups) {
+            out.push(token, group);
+        }
+        Ok(())
+    }
+
+    fn specials(&self) -> Result<&SpecialTokens> {
+        if let Some(specials) = self.specials.get() {
+            return Ok(specials);
+        }
+        let control = sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN;
+        let special = control | sys::LLAMA_TOKEN_ATTR_USER_DEFINED;
+        let mut specials = Vec::new();
+        for id in 0..self.raw.info().n_tokens {
+            let token = Token(id);
+            let attributes = self.raw.token_info(token)?.attr as u32;
+            if attributes & special == 0 {
+                continue;
+            }
+            let (text, _) = self.raw.token(token)?;
+            // Text is UTF-8, so that a name which is not can't be a part of it.
+            if let Ok(text) = String::from_utf8(text) {
+                specials.push(SpecialToken {
+                    text,
+                    token,
+                    control: attributes & control != 0,
+                    lstrip: attributes & sys::LLAMA_TOKEN_ATTR_LSTRIP != 0,
+                    rstrip: attributes & sys::LLAMA_TOKEN_ATTR_RSTRIP != 0,
+                });
+            }
+        }
+        Ok(self.specials.get_or_init(|| SpecialTokens::new(specials)))
     }
 
     fn tokenize_here(

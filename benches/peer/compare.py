@@ -47,7 +47,7 @@ def main():
     if not models:
         parser.error("no model given")
 
-    ours = build_native()
+    ours = build_native(["measure", "chat"])
     dependent = build_dependent() if args.what == "flags" else None
     wait_for_quiet(args.busy)
     print(f"- machine: {cpu()}, {os.cpu_count()} cores; load before: {os.getloadavg()[0]:.2f}")
@@ -103,8 +103,9 @@ def report(figures):
 # Our side
 
 
-def build_native():
-    command = ["cargo", "build", "--release", "--example", "measure", "--example", "chat"]
+def build_native(examples):
+    command = ["cargo", "build", "--release"]
+    command += [part for example in examples for part in ("--example", example)]
     subprocess.run(command, cwd=REPO, check=True)
     command = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
     metadata = subprocess.run(command, cwd=REPO, check=True, stdout=subprocess.PIPE)
@@ -140,7 +141,7 @@ def measure(program, model, args, native):
 
 def chat_memory(program, model, args):
     command = [program, "--model", model, "--ctx", args.ctx, "--threads", args.threads, "--greedy"]
-    command += ["--max-tokens", args.answer, "-p", PROMPT]
+    command += ["--max-tokens", args.answer, "--raw", "-p", PROMPT]
     process = subprocess.Popen([str(arg) for arg in command], stdout=subprocess.PIPE)
     with Watch(process) as watch:
         answer = process.stdout.read()
@@ -166,30 +167,41 @@ def llama_bench(program, model, args):
 
 
 def server_memory(program, model, args):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [program, "-m", model, "-c", args.ctx, "-t", args.threads, "-np", 1]
-    command += ["--cache-ram", 0, "--host", "127.0.0.1", "--port", port]
-    process = subprocess.Popen(
-        [str(arg) for arg in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        with Watch(process) as watch:
-            url = f"http://127.0.0.1:{port}"
-            wait_for_server(process, url)
-            body = {
-                "messages": [{"role": "user", "content": PROMPT}],
-                "temperature": 0,
-                "max_tokens": args.answer,
-            }
-            answer = json.load(post(f"{url}/v1/chat/completions", body))
-            if not answer["choices"][0]["message"]["content"].strip():
-                sys.exit(f"{program} gave no answer")
-    finally:
-        process.terminate()
-        process.wait()
-    return watch.peaks()
+    more = ["-np", 1, "--cache-ram", 0]
+    with Server(program, model, args.ctx, args.threads, more) as url:
+        body = {"prompt": PROMPT, "temperature": 0, "n_predict": args.answer}
+        if not json.load(post(f"{url}/completion", body))["content"].strip():
+            sys.exit(f"{program} gave no answer")
+        return url.watch.peaks()
+
+
+class Url(str):
+    """A server's address, with what is seen of its memory."""
+
+
+class Server:
+    """A llama-server on a free port, from its start until the end of the block."""
+
+    def __init__(self, program, model, ctx, threads, more):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [program, "-m", model, "-c", ctx, "-t", threads, "--host", "127.0.0.1"]
+        self.command = [str(arg) for arg in command + ["--port", port] + more]
+        self.url = Url(f"http://127.0.0.1:{port}")
+
+    def __enter__(self):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(self.command, **quiet)
+        self.url.watch = Watch(self.process)
+        self.url.watch.__enter__()
+        wait_for_server(self.process, self.url)
+        return self.url
+
+    def __exit__(self, *_):
+        self.url.watch.__exit__()
+        self.process.terminate()
+        self.process.wait()
 
 
 def wait_for_server(process, url):
@@ -201,6 +213,7 @@ def wait_for_server(process, url):
         except (urllib.error.URLError, ConnectionError):
             pass
         time.sleep(0.1)
+    process.kill()
     sys.exit("llama-server did not start")
 
 

@@ -1,0 +1,225 @@
+//! How an engine is set up.
+
+use std::time::Duration;
+
+use crate::context::{FlashAttention, KvType};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// Parameters of [`Engine::new`](super::Engine::new).
+#[derive(Debug, Clone)]
+pub struct EngineParams {
+    pub(super) context_length: Option<u32>,
+    pub(super) parallel: u32,
+    pub(super) pool: Option<u32>,
+    pub(super) queue: usize,
+    pub(super) threads: Option<u32>,
+    pub(super) latency_target: Duration,
+    pub(super) micro_batch_size: u32,
+    pub(super) keys: KvType,
+    pub(super) values: KvType,
+    pub(super) flash_attention: FlashAttention,
+    pub(super) reuse: bool,
+    pub(super) cached_sequences: u32,
+    pub(super) snapshot_memory: u64,
+    pub(super) checkpoint_gap: u32,
+    pub(super) deterministic: bool,
+    pub(super) stall_limit: Duration,
+}
+
+impl Default for EngineParams {
+    fn default() -> Self {
+        Self {
+            context_length: None,
+            parallel: 4,
+            pool: None,
+            queue: 512,
+            threads: None,
+            latency_target: Duration::from_millis(100),
+            micro_batch_size: 512,
+            keys: KvType::F16,
+            values: KvType::F16,
+            flash_attention: FlashAttention::Auto,
+            reuse: true,
+            cached_sequences: 28,
+            snapshot_memory: 512 << 20,
+            checkpoint_gap: 512,
+            deterministic: false,
+            stall_limit: Duration::from_secs(300),
+        }
+    }
+}
+
+impl EngineParams {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tokens that each request gets, prompt and answer together. Default: what the model was
+    /// trained with, at most 4096.
+    #[must_use]
+    pub fn context_length(mut self, tokens: u32) -> Self {
+        self.context_length = Some(tokens);
+        self
+    }
+
+    /// Requests that run at the same time, 1 to 256. Default: 4.
+    #[must_use]
+    pub fn parallel(mut self, requests: u32) -> Self {
+        self.parallel = requests;
+        self
+    }
+
+    /// Cells of the KV cache that all requests share, in tokens. A request runs only when its worst
+    /// case fits. Default: the context length times [`parallel`](Self::parallel).
+    #[must_use]
+    pub fn pool(mut self, tokens: u32) -> Self {
+        self.pool = Some(tokens);
+        self
+    }
+
+    /// Requests that may wait. Default: 512.
+    #[must_use]
+    pub fn queue(mut self, requests: usize) -> Self {
+        self.queue = requests;
+        self
+    }
+
+    /// Computes with exactly this many threads. Default: as many as there are physical cores, or
+    /// fewer where affinity or a cgroup quota allow fewer, and fewer still while other programs
+    /// keep the cores busy.
+    #[must_use]
+    pub fn threads(mut self, count: u32) -> Self {
+        self.threads = Some(count);
+        self
+    }
+
+    /// The longest gap between two tokens of a running answer that the prompts of others may cause:
+    /// they are computed in chunks of that duration. Default: 100 ms.
+    #[must_use]
+    pub fn latency_target(mut self, gap: Duration) -> Self {
+        self.latency_target = gap;
+        self
+    }
+
+    /// Most tokens computed at once, see
+    /// [`ContextParams::micro_batch_size`](crate::ContextParams::micro_batch_size). Default: 512.
+    #[must_use]
+    pub fn micro_batch_size(mut self, tokens: u32) -> Self {
+        self.micro_batch_size = tokens;
+        self
+    }
+
+    /// Storage types of keys and values. Default: [`KvType::F16`] for both.
+    #[must_use]
+    pub fn kv_types(mut self, keys: KvType, values: KvType) -> Self {
+        self.keys = keys;
+        self.values = values;
+        self
+    }
+
+    /// Whether to use fused attention. Default: [`FlashAttention::Auto`].
+    #[must_use]
+    pub fn flash_attention(mut self, flash: FlashAttention) -> Self {
+        self.flash_attention = flash;
+        self
+    }
+
+    /// Whether a request may start from what others left in the KV cache. Off, every prompt is
+    /// computed anew and nothing stays after an answer. Default: on.
+    #[must_use]
+    pub fn reuse(mut self, on: bool) -> Self {
+        self.reuse = on;
+        self
+    }
+
+    /// Finished sequences that may stay in a plain KV cache for reuse, on top of those that run.
+    /// Default: 28.
+    #[must_use]
+    pub fn cached_sequences(mut self, count: u32) -> Self {
+        self.cached_sequences = count;
+        self
+    }
+
+    /// Host memory in bytes for snapshots of sequences, which is how memories that cannot be cut
+    /// back (sliding windows, recurrent states) are reused. Default: 512 MiB.
+    #[must_use]
+    pub fn snapshot_memory(mut self, bytes: u64) -> Self {
+        self.snapshot_memory = bytes;
+        self
+    }
+
+    /// For such memories, how many tokens of a prompt lie between two snapshots. Default: 512.
+    #[must_use]
+    pub fn checkpoint_gap(mut self, tokens: u32) -> Self {
+        self.checkpoint_gap = tokens;
+        self
+    }
+
+    /// Same seed, same tokens, whatever else runs and whether or not a prefix was cached, on one
+    /// CPU and build. Each request then computes alone, in a stream of its own, with chunk borders
+    /// on multiples of the micro-batch; slower when several run. Default: off.
+    #[must_use]
+    pub fn deterministic(mut self, on: bool) -> Self {
+        self.deterministic = on;
+        self
+    }
+
+    /// A step that takes longer than this counts as hung: it is aborted and the requests that run
+    /// end with an error. Default: 5 minutes.
+    #[must_use]
+    pub fn stall_limit(mut self, limit: Duration) -> Self {
+        self.stall_limit = limit;
+        self
+    }
+
+    /// Checks everything and resolves the defaults for `model`.
+    pub(super) fn resolve(&self, model: &Model) -> Result<Resolved> {
+        /// Context length when neither the caller nor the model says, and at most.
+        const DEFAULT_CONTEXT: u32 = 4096;
+        let trained = match model.context_length() {
+            0 => DEFAULT_CONTEXT,
+            length => length,
+        };
+        let window = self.context_length.unwrap_or(trained.min(DEFAULT_CONTEXT));
+        let positions = u32::try_from(model.position_limit().unwrap_or(u64::MAX));
+        let window = window.min(positions.unwrap_or(u32::MAX));
+        in_range("context_length", window, 2, 1 << 27)?;
+        in_range("parallel", self.parallel, 1, 256)?;
+        in_range("checkpoint_gap", self.checkpoint_gap, 1, 1 << 27)?;
+        let pool = self.pool.unwrap_or(window.saturating_mul(self.parallel));
+        // Streams of their own do not share what one of them leaves.
+        let pool = match self.deterministic {
+            true => pool.max(window.saturating_mul(self.parallel)),
+            false => pool,
+        };
+        in_range("pool", pool, window, 1 << 27)?;
+        if self.latency_target.is_zero() {
+            return Err(Error::argument("latency_target: must be more than zero"));
+        }
+        Ok(Resolved {
+            window,
+            pool: pool.next_multiple_of(256),
+        })
+    }
+}
+
+/// What depends on the model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resolved {
+    /// Tokens of one request.
+    pub(super) window: u32,
+    /// Cells for all.
+    pub(super) pool: u32,
+}
+
+fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::argument(format!(
+        "{name} is {value}; it must be in {min}..={max}"
+    )))
+}
