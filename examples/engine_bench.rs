@@ -38,6 +38,7 @@ struct Args {
     latency_ms: u64,
     seed: u64,
     speculate: bool,
+    no_reuse: bool,
     print_prompts: bool,
 }
 
@@ -69,6 +70,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         .context_length(args.ctx / args.parallel)
         .pool(args.ctx)
         .parallel(args.parallel)
+        .reuse(!args.no_reuse)
         .latency_target(Duration::from_millis(args.latency_ms));
     if let Some(threads) = args.threads {
         params = params.threads(threads);
@@ -207,6 +209,7 @@ fn parse() -> Result<Args, Box<dyn Error>> {
         latency_ms: 100,
         seed: 1,
         speculate: false,
+        no_reuse: false,
         print_prompts: false,
     };
     let mut parser = lexopt::Parser::from_env();
@@ -224,6 +227,7 @@ fn parse() -> Result<Args, Box<dyn Error>> {
             Long("latency-ms") => args.latency_ms = parser.value()?.parse()?,
             Long("seed") => args.seed = parser.value()?.parse()?,
             Long("speculate") => args.speculate = true,
+            Long("no-reuse") => args.no_reuse = true,
             Long("print-prompts") => args.print_prompts = true,
             _ => return Err(arg.unexpected().into()),
         }

@@ -39,14 +39,34 @@ fn with_user_defined(tiny: Tiny, names: &[&str]) -> Tiny {
     tiny.with("tokenizer.ggml.token_type", kinds)
 }
 
+/// The model with another name for one token.
+fn renamed(tiny: Tiny, from: &str, to: &str) -> Tiny {
+    let key = "tokenizer.ggml.tokens";
+    let found = tiny.keys().iter().find(|(k, _)| k == key);
+    let Some((_, Value::Array(Array::String(tokens)))) = found.cloned() else {
+        panic!("the model has no tokens");
+    };
+    let tokens: Vec<String> = tokens
+        .iter()
+        .map(|token| match token == from.as_bytes() {
+            true => to.to_owned(),
+            false => String::from_utf8(token.clone()).unwrap(),
+        })
+        .collect();
+    tiny.with(key, tokens)
+}
+
 static BPE: LazyLock<Model> =
     LazyLock::new(|| load(&tiny::llama().with("tokenizer.ggml.pre", "qwen2")));
 static SPM: LazyLock<Model> = LazyLock::new(|| load(&tiny::gemma3()));
 /// SentencePiece with a space before every text.
 static SPM_PREFIX: LazyLock<Model> = LazyLock::new(|| load(&tiny::llama_spm()));
-/// With this name all special tokens take away the white space behind them.
-static STRIPPING: LazyLock<Model> =
-    LazyLock::new(|| load(&tiny::llama_spm().with("general.name", "phi-3")));
+/// With this name all special tokens take away the white space behind them; upstream then looks for
+/// a token that the vocabulary must have.
+static STRIPPING: LazyLock<Model> = LazyLock::new(|| {
+    let renamed = renamed(tiny::llama_spm(), "<end_of_turn>", "<|endoftext|>");
+    load(&renamed.with("general.name", "phi-3"))
+});
 static USER: LazyLock<Model> = LazyLock::new(|| {
     load(&with_user_defined(
         tiny::llama_spm(),

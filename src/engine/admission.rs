@@ -215,6 +215,9 @@ impl Generator {
         if let Some((len, _)) = self.cache.longest_shared(&running.key, &running.tokens) {
             running.branch = Some(len.min(most));
         }
+        if self.attach(&running.key, &running.job.adapters).is_err() {
+            return 0;
+        }
         while let Some((len, id)) = self
             .cache
             .longest_whole(&running.key, &running.tokens[..most])

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::budget::within;
 use super::cache::{CacheKey, Place, PrefixCache};
 use super::event::FinishReason;
 use super::pace::Pace;
@@ -13,6 +14,7 @@ use crate::batch::{Batch, SeqId};
 use crate::context::{Context, ContextParams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kv_cache::MemoryKind;
+use crate::lora::LoraAdapter;
 
 /// Prefixes shorter than this are not worth a place in the cache.
 pub(super) const WORTH_CACHING: usize = 8;
@@ -34,11 +36,13 @@ pub(super) struct Generator {
     pub(super) turn: usize,
     /// The adapters that are attached, as in [`CacheKey`].
     pub(super) attached: String,
+    /// Bytes of the engine's other contexts.
+    pub(super) others: u64,
 }
 
 impl Generator {
     pub(super) fn new(shared: Arc<Shared>) -> Result<Self> {
-        let context = new_context(&shared, shared.resolved.pool)?;
+        let context = new_context(&shared, shared.resolved.pool, 0)?;
         let shares_cells =
             context.kv_cache().kind() == MemoryKind::Plain && !shared.params.deterministic;
         let pace = Pace::new(shared.params.latency_target);
@@ -54,6 +58,7 @@ impl Generator {
             shares_cells,
             turn: 0,
             attached: String::new(),
+            others: 0,
         };
         generator.free_all();
         generator.context.warm_up()?;
@@ -109,7 +114,10 @@ impl Generator {
                     return;
                 }
             } else {
-                self.snapshot(&running.key, running.seq, running.done, &running.tokens);
+                // A saved state belongs to the adapters that are attached.
+                if self.attach(&running.key, &running.job.adapters).is_ok() {
+                    self.snapshot(&running.key, running.seq, running.done, &running.tokens);
+                }
             }
         }
         self.release(running.seq);
@@ -131,6 +139,15 @@ impl Generator {
         }
     }
 
+    /// Attaches a request's adapters.
+    pub(super) fn attach(&mut self, key: &CacheKey, adapters: &[(LoraAdapter, f32)]) -> Result<()> {
+        if key.adapters != self.attached {
+            self.context.set_lora_adapters(adapters)?;
+            self.attached.clone_from(&key.adapters);
+        }
+        Ok(())
+    }
+
     /// Keeps the state of a sequence of `len` tokens on the host.
     pub(super) fn snapshot(
         &mut self,
@@ -139,7 +156,9 @@ impl Generator {
         len: usize,
         tokens: &[crate::Token],
     ) {
-        let most = self.shared.params.snapshot_memory;
+        let taken = lock(&self.shared.stats).now.memory.total();
+        let left = self.shared.budget.saturating_sub(taken);
+        let most = self.shared.params.snapshot_memory.min(left);
         let tokens = &tokens[..len];
         let known = self.cache.longest_whole(key, tokens);
         if most == 0 || known.is_some_and(|(known, _)| known == len) {
@@ -202,13 +221,13 @@ impl Generator {
             }
         }
         self.release_memory()?;
-        let replaced = match new_context(&self.shared, pool) {
+        let replaced = match new_context(&self.shared, pool, self.others) {
             Ok(context) => {
                 self.context = context;
                 Ok(())
             }
             Err(error) => {
-                self.context = new_context(&self.shared, before)?;
+                self.context = new_context(&self.shared, before, self.others)?;
                 Err(error)
             }
         };
@@ -216,7 +235,6 @@ impl Generator {
         self.free_all();
         for running in &mut self.running {
             running.done = 0;
-            running.wait = None;
             // Its id is taken by order, as those of a new context are.
             running.seq = self.free.pop().unwrap_or(SeqId(0));
         }
@@ -286,7 +304,7 @@ impl Generator {
     }
 }
 
-fn new_context(shared: &Shared, pool: u32) -> Result<Context> {
+fn new_context(shared: &Shared, pool: u32, others: u64) -> Result<Context> {
     let params = &shared.params;
     let parallel = params.parallel;
     let plain = !params.deterministic;
@@ -310,5 +328,6 @@ fn new_context(shared: &Shared, pool: u32) -> Result<Context> {
     if let Some(threads) = params.threads {
         context = context.threads(threads);
     }
-    Context::new(&shared.model, &context)
+    let context = Context::new(&shared.model, &context)?;
+    within(context, others, shared.budget)
 }

@@ -77,6 +77,14 @@ pub struct Memory {
     pub compute: u64,
 }
 
+impl Memory {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.weights + self.context + self.compute
+    }
+}
+
 /// A distribution of durations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]

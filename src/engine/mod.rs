@@ -3,6 +3,7 @@
 
 mod admission;
 mod answer;
+mod budget;
 mod cache;
 mod channel;
 mod event;
@@ -28,7 +29,7 @@ mod worker;
 pub use answer::{Answer, Completion};
 pub use channel::NotYet;
 pub use event::{Event, FinishReason, Finished, Timing, TokenEvent};
-pub use metrics::{Metrics, Summary};
+pub use metrics::{Memory, Metrics, Summary};
 pub use params::EngineParams;
 pub use pooled::{EmbedRequest, Embedded, Pending, RerankRequest, Reranked};
 pub use request::{EnginePrompt, Overflow, Request};

@@ -22,6 +22,7 @@ pub struct EngineParams {
     pub(super) reuse: bool,
     pub(super) cached_sequences: u32,
     pub(super) snapshot_memory: u64,
+    pub(super) memory_budget: Option<u64>,
     pub(super) checkpoint_gap: u32,
     pub(super) deterministic: bool,
     pub(super) stall_limit: Duration,
@@ -43,6 +44,7 @@ impl Default for EngineParams {
             reuse: true,
             cached_sequences: 28,
             snapshot_memory: 512 << 20,
+            memory_budget: None,
             checkpoint_gap: 512,
             deterministic: false,
             stall_limit: Duration::from_secs(300),
@@ -148,6 +150,15 @@ impl EngineParams {
     #[must_use]
     pub fn snapshot_memory(mut self, bytes: u64) -> Self {
         self.snapshot_memory = bytes;
+        self
+    }
+
+    /// Most bytes that weights, contexts and snapshots may take together. A context that goes beyond
+    /// it is refused; snapshots make room. Default: 80 % of what the machine or its cgroup has
+    /// available when the engine starts, on top of the weights.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
         self
     }
 

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budget::within;
 use super::channel::{Receiver, Sender, channel};
 use super::shared::{Control, Ended, Shared, lock};
 use crate::context::{Context, ContextParams, Pooling};
@@ -369,9 +370,11 @@ impl PooledJob {
         match contexts.entry(self.pooling) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => {
-                let mut context = new_context(shared, self.pooling)?;
+                let memory = lock(&shared.stats).now.memory;
+                let others = memory.context + memory.compute;
+                let mut context = new_context(shared, self.pooling, others)?;
                 if context.pooling() == Pooling::None {
-                    context = new_context(shared, Pooling::Mean)?;
+                    context = new_context(shared, Pooling::Mean, others)?;
                 }
                 *made = true;
                 Ok(place.insert(context))
@@ -469,7 +472,7 @@ fn announce(shared: &Shared, id: u64, context: &Context) {
     step.abort = Some(context.abort_handle());
 }
 
-fn new_context(shared: &Shared, pooling: Pooling) -> Result<Context> {
+fn new_context(shared: &Shared, pooling: Pooling, others: u64) -> Result<Context> {
     let length = u32::try_from(longest_input(shared)).unwrap_or(u32::MAX);
     let length = length.max(u32::try_from(TOGETHER).unwrap_or(u32::MAX));
     let mut params = ContextParams::new()
@@ -482,5 +485,5 @@ fn new_context(shared: &Shared, pooling: Pooling) -> Result<Context> {
     if let Some(threads) = shared.params.threads {
         params = params.threads(threads);
     }
-    Context::new(&shared.model, &params)
+    within(Context::new(&shared.model, &params)?, others, shared.budget)
 }

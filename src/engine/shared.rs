@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::budget::budget;
 use super::channel::Sender;
 use super::event::{Event, FinishReason, Finished};
 use super::metrics::{Metrics, Stats};
@@ -161,6 +162,8 @@ pub(super) struct Shared {
     pub(super) model: Model,
     pub(super) params: EngineParams,
     pub(super) resolved: Resolved,
+    /// Bytes for everything.
+    pub(super) budget: u64,
     /// Tokens that end an answer, in order.
     pub(super) end_tokens: Vec<Token>,
     pub(super) state: Mutex<State>,
@@ -189,6 +192,7 @@ impl Shared {
             model: model.clone(),
             params: params.clone(),
             resolved,
+            budget: budget(params, model),
             end_tokens,
             state: Mutex::new(State {
                 queue: Queue::new(params.queue),

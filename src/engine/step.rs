@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kv_cache::MemoryKind;
 use crate::token::Token;
 
+/// How long a step of prompts alone may take.
+const UNHURRIED: Duration = Duration::from_millis(500);
 /// Aborting a step that takes less than this gains nothing.
 const WORTH_ABORTING: Duration = Duration::from_millis(40);
 
@@ -91,31 +93,27 @@ impl Generator {
         }
         self.turn = self.turn.wrapping_add(1);
         let first = ready[self.turn % ready.len()];
-        let adapters = self.running[first].key.adapters.clone();
-        if adapters != self.attached {
-            self.context
-                .set_lora_adapters(&self.running[first].job.adapters)?;
-            self.attached.clone_from(&adapters);
-        }
+        let key = self.running[first].key.clone();
+        let adapters = self.running[first].job.adapters.clone();
+        self.attach(&key, &adapters)?;
         if self.shared.params.deterministic {
             return Ok(Some(vec![first]));
         }
-        let together = |&index: &usize| self.running[index].key.adapters == adapters;
+        let together = |&index: &usize| self.running[index].key.adapters == key.adapters;
         Ok(Some(ready.into_iter().filter(together).collect()))
     }
 
     /// How many tokens of prompts go beside the running answers.
     fn prompt_rows(&mut self, answering: &[usize], chosen: usize) -> usize {
         let most = self.context.micro_batch_size();
-        let alone = answering.is_empty() && (chosen == 1 || self.survives_abort());
-        if alone {
-            return most;
-        }
         let target = lock(&self.shared.state).latency_target;
-        // A step that cannot be aborted must be short, for those who cancel.
-        let target = match self.survives_abort() {
-            true => target,
-            false => target.min(WORTH_ABORTING),
+        let abortable = chosen == 1 || self.survives_abort();
+        let target = match (answering.is_empty(), abortable) {
+            // Nobody waits for a token; those who come now should not wait long for their place.
+            (true, true) => target.max(UNHURRIED),
+            (false, true) => target,
+            // A step that cannot be aborted must be short, for those who cancel.
+            (_, false) => target.min(WORTH_ABORTING),
         };
         self.pace.set_target(target);
         let taken = self.batch.len();
@@ -229,8 +227,7 @@ impl Generator {
             }
             Ok(Decoded::Aborted { .. }) => {
                 lock(&self.shared.stats).now.aborted_steps += 1;
-                self.follow_the_cache();
-                Ok(())
+                self.follow_the_cache()
             }
             Ok(Decoded::NoSlot) => match self.cache.oldest(None).filter(|_| self.shares_cells) {
                 Some(oldest) => {
@@ -265,17 +262,27 @@ impl Generator {
         self.running.iter().find(|running| running.id() == id)
     }
 
-    /// After a step that was stopped half way: what the cache's own record says counts.
-    fn follow_the_cache(&mut self) {
-        let kv = self.context.kv_cache();
-        for running in &mut self.running {
+    /// After a step that was stopped half way: what the cache's own record says counts. Its outputs
+    /// are lost, so that a request's last token is computed again, and guesses are forgotten.
+    fn follow_the_cache(&mut self) -> Result<()> {
+        let kv = self.context.kv_cache_mut();
+        for running in self
+            .running
+            .iter_mut()
+            .filter(|running| running.wait.is_none())
+        {
             let stored = kv.len(running.seq);
-            if running.wait.is_none() && stored > running.done {
-                running.computed(stored - running.done);
-            } else if running.wait.is_none() {
-                running.done = stored;
+            let mut kept = stored.min(running.tokens.len() - 1);
+            if kept < stored && kv.truncate(running.seq, kept).is_err() {
+                kv.remove_sequence(running.seq)?;
+                kept = 0;
             }
+            if kept > running.done {
+                running.computed(kept - running.done);
+            }
+            running.done = kept;
         }
+        Ok(())
     }
 
     /// Takes over what was computed, and draws the next tokens.

@@ -5,12 +5,12 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::admission::Fit;
+use super::budget::taken;
 use super::event::FinishReason;
 use super::generator::Generator;
 use super::metrics::Memory;
 use super::pooled::{Contexts, PooledJob};
 use super::shared::{Ended, Job, Shared, Work, lock};
-use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 
 struct Worker {
@@ -210,8 +210,24 @@ impl Worker {
     }
 
     fn publish_memory(&mut self) {
-        let generating = self.generator.iter().map(|generator| &generator.context);
-        let memory = total(generating.chain(self.contexts.values()));
+        let mut memory = Memory::default();
+        for taken in self
+            .contexts
+            .values()
+            .filter_map(|context| taken(context).ok())
+        {
+            memory.weights = taken.weights;
+            memory.context += taken.context;
+            memory.compute += taken.compute;
+        }
+        if let Some(generator) = &mut self.generator {
+            generator.others = memory.context + memory.compute;
+            if let Ok(taken) = taken(&generator.context) {
+                memory.weights = taken.weights;
+                memory.context += taken.context;
+                memory.compute += taken.compute;
+            }
+        }
         lock(&self.shared.stats).now.memory = memory;
     }
 }
@@ -228,15 +244,4 @@ impl Drop for Worker {
         }
         self.shared.watch.notify_all();
     }
-}
-
-/// What contexts on one model take together.
-fn total<'a>(contexts: impl Iterator<Item = &'a Context>) -> Memory {
-    let mut memory = Memory::default();
-    for entries in contexts.filter_map(|context| context.memory().ok()) {
-        memory.weights = entries.iter().map(|entry| entry.model).sum();
-        memory.context += entries.iter().map(|entry| entry.context).sum::<u64>();
-        memory.compute += entries.iter().map(|entry| entry.compute).sum::<u64>();
-    }
-    memory
 }

@@ -27,7 +27,7 @@ fn events_come_in_order_and_add_up() {
     let engine = engine(&tiny::llama(), &params());
     let request = greedy(&run_of(60, 2), 5).logprobs(3);
     let events: Vec<Event> = engine.submit(request).unwrap().collect();
-    let names: Vec<&str> = events
+    let mut names: Vec<&str> = events
         .iter()
         .map(|event| match event {
             Event::Queued { ahead: 0 } => "queued",
@@ -35,10 +35,7 @@ fn events_come_in_order_and_add_up() {
                 cached_tokens: 0,
                 to_evaluate: 60,
             } => "started",
-            Event::Prompt {
-                evaluated: 60,
-                total: 60,
-            } => "prompt",
+            Event::Prompt { total: 60, .. } => "prompt",
             Event::Token(token) => {
                 assert_eq!(token.top.len(), 3);
                 assert_eq!(token.top[0].0, token.token, "greedy takes the first");
@@ -51,6 +48,8 @@ fn events_come_in_order_and_add_up() {
         })
         .filter(|&name| name != "text")
         .collect();
+    // A prompt may be computed in several parts.
+    names.dedup_by(|a, b| a == b && *a == "prompt");
     let expected = [
         "queued", "started", "prompt", "token", "token", "token", "token", "token", "finished",
     ];

@@ -15,12 +15,14 @@ impl Dice {
 }
 
 /// 16 clients, each with words of its own; answers, cancellations, shared beginnings, guesses.
-fn clients(tiny: &Tiny, requests: u64) {
+fn clients(tiny: &Tiny, requests: u64, micro: u32) {
     const CLIENTS: u64 = 16;
-    let engine = engine(
-        tiny,
-        &params().context_length(128).parallel(6).checkpoint_gap(16),
-    );
+    let params = params()
+        .context_length(128)
+        .parallel(6)
+        .micro_batch_size(micro)
+        .checkpoint_gap(16);
+    let engine = engine(tiny, &params);
     let prefix = run_of(24, 77);
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
@@ -49,5 +51,10 @@ fn clients(tiny: &Tiny, requests: u64) {
 
 #[test]
 fn sixteen_clients_read_only_their_own_words() {
-    clients(&tiny::lookback(12), 1000);
+    clients(&tiny::lookback(12), 700, 512);
+}
+
+#[test]
+fn nor_do_they_where_steps_have_several_parts() {
+    clients(&tiny::lookback(12), 300, 4);
 }

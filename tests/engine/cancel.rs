@@ -108,3 +108,23 @@ fn shutting_down_drains_or_ends() {
         assert_reason(&finished(answer.collect()), "Shutdown");
     }
 }
+
+#[test]
+fn a_step_that_takes_too_long_fails_its_requests_and_the_engine_goes_on() {
+    let params = EngineParams::new()
+        .context_length(8192)
+        .threads(1)
+        .stall_limit(Duration::from_nanos(1));
+    let engine = engine(&tiny::llama(), &params);
+    let long = engine.submit(greedy(&run_of(8000, 6), 200)).unwrap();
+    let error = long.complete().unwrap_err();
+    assert!(
+        error.to_string().contains("longer than the limit"),
+        "{error}"
+    );
+    assert_eq!(engine.metrics().failed, 1);
+    wait_until("a new context", || engine.metrics().rebuilds == 1);
+    // Short steps end before anybody looks, as a rule.
+    let short = || engine.submit(greedy(&run_of(20, 7), 5)).unwrap().complete();
+    assert!((0..5).any(|_| short().is_ok_and(|done| done.tokens.len() == 5)));
+}

@@ -58,6 +58,24 @@ fn a_larger_window_waits_gets_a_new_context_and_keeps_what_was_cached() {
 }
 
 #[test]
+fn the_memory_budget_is_kept() {
+    let tiny = tiny::llama();
+    let model = load(&tiny);
+    let error = Engine::new(&model, &params().memory_budget(1 << 20)).unwrap_err();
+    assert!(error.to_string().contains("memory_budget"), "{error}");
+    let enough = engine(&tiny, &params()).metrics().memory.total() + (1 << 20);
+    let engine = Engine::new(&model, &params().memory_budget(enough)).unwrap();
+    let larger = greedy(&run_of(20, 1), 60_000).context_length(60_000);
+    let error = engine.submit(larger).unwrap().complete().unwrap_err();
+    assert_eq!(error.kind(), llamakit::ErrorKind::OutOfMemory);
+    assert_eq!(
+        complete(&engine, greedy(&run_of(20, 1), 10)).tokens.len(),
+        10
+    );
+    assert!(engine.metrics().memory.total() <= enough);
+}
+
+#[test]
 fn a_window_that_no_memory_holds_is_an_error_and_the_engine_goes_on() {
     let engine = engine(&tiny::llama(), &params());
     let request = greedy(&run_of(20, 1), 10).context_length(1 << 27);
