@@ -51,6 +51,8 @@ fn rustdoc_json(root: &Path, target: &Path) -> Result<Value, String> {
             "--package",
             "llamakit",
             "--lib",
+            "--features",
+            "stream",
             "--target-dir",
         ])
         .arg(target)
