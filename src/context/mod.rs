@@ -216,25 +216,7 @@ impl Context {
     /// [`ErrorKind::InvalidArgument`] for a scale that is not finite or an adapter given twice.
     pub fn set_lora_adapters(&mut self, adapters: &[(LoraAdapter, f32)]) -> Result<()> {
         self.kv.check_usable()?;
-        for (index, (adapter, scale)) in adapters.iter().enumerate() {
-            if !adapter.model().is_same(self.model()) {
-                return Err(Error::new(
-                    ErrorKind::Adapter,
-                    format!("adapter {index} was loaded for another model"),
-                ));
-            }
-            if !scale.is_finite() {
-                return Err(Error::argument(format!(
-                    "the scale of adapter {index} is {scale}"
-                )));
-            }
-            if adapters[..index]
-                .iter()
-                .any(|(other, _)| other.is_same(adapter))
-            {
-                return Err(Error::argument(format!("adapter {index} is given twice")));
-            }
-        }
+        check_adapters(self.model(), adapters)?;
         let raw = adapters
             .iter()
             .map(|(adapter, scale)| (Arc::clone(adapter.raw()), *scale));
@@ -342,6 +324,30 @@ impl Context {
         self.outputs.clear();
         self.pooled.clear();
     }
+}
+
+/// What upstream needs of adapters that are attached together to a context of `model`.
+pub(crate) fn check_adapters(model: &Model, adapters: &[(LoraAdapter, f32)]) -> Result<()> {
+    for (index, (adapter, scale)) in adapters.iter().enumerate() {
+        if !adapter.model().is_same(model) {
+            return Err(Error::new(
+                ErrorKind::Adapter,
+                format!("adapter {index} was loaded for another model"),
+            ));
+        }
+        if !scale.is_finite() {
+            return Err(Error::argument(format!(
+                "the scale of adapter {index} is {scale}"
+            )));
+        }
+        if adapters[..index]
+            .iter()
+            .any(|(other, _)| other.is_same(adapter))
+        {
+            return Err(Error::argument(format!("adapter {index} is given twice")));
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for Context {

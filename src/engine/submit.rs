@@ -10,6 +10,7 @@ use super::overflow::{self, Fitted};
 use super::pooled::{EmbedRequest, Embedded, Pending, PooledJob, RerankRequest, Reranked};
 use super::request::{EnginePrompt, Overflow, Request};
 use super::shared::{Job, Shared, Work, lock};
+use crate::context::check_adapters;
 use crate::error::{Error, ErrorKind};
 use crate::sampler::Sampler;
 use crate::token::Token;
@@ -51,21 +52,15 @@ pub(super) fn generate(shared: &Arc<Shared>, request: Request) -> Result<Answer,
         )
         .into());
     }
-    for (index, (adapter, scale)) in request.adapters.iter().enumerate() {
-        if !adapter.model().is_same(model) {
-            let message = format!("adapter {index} was loaded for another model");
-            return Err(Error::new(ErrorKind::Adapter, message).into());
-        }
-        if !scale.is_finite() {
-            return Err(Error::argument(format!("the scale of adapter {index} is {scale}")).into());
-        }
-    }
+    check_adapters(model, &request.adapters)?;
     let window = match request.context_length {
         Some(tokens) if !(2..=1 << 27).contains(&tokens) => {
             return Err(Error::argument(format!("context_length is {tokens}")).into());
         }
         tokens => tokens.unwrap_or(shared.resolved.window) as usize,
     };
+    let positions = model.position_limit().unwrap_or(u64::MAX);
+    let window = window.min(usize::try_from(positions).unwrap_or(usize::MAX));
     let (tokens, groups) = tokenize(shared, request.prompt)?;
     let submitted_tokens = tokens.len();
     let Fitted {

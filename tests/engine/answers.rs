@@ -170,3 +170,37 @@ fn a_full_queue_answers_at_once_with_a_hint() {
         assert_eq!(answer.complete().unwrap().tokens.len(), 150);
     }
 }
+
+#[test]
+fn adapters_of_one_request_touch_no_other() {
+    let tiny = tiny::llama();
+    let model = load(&tiny);
+    let adapter = LoraAdapter::load(&model, tiny::lora(&tiny, 4, "engine").path()).unwrap();
+    let prompt = run_of(40, 9);
+    let expected = |adapters: &[(LoraAdapter, f32)]| {
+        let params = ContextParams::new().context_length(256).threads(1);
+        let mut context = Context::new(&model, &params).unwrap();
+        context.set_lora_adapters(adapters).unwrap();
+        let mut sampler = Sampler::greedy();
+        let answer = context.generate(&prompt, &mut sampler).unwrap();
+        let mut answer = answer.max_tokens(12);
+        answer.by_ref().for_each(|piece| drop(piece.unwrap()));
+        answer.tokens().to_vec()
+    };
+    let (plain, adapted) = (expected(&[]), expected(&[(adapter.clone(), 3.0)]));
+    assert_ne!(plain, adapted, "the adapter changes the answer");
+
+    let engine = Engine::new(&model, &params()).unwrap();
+    for _ in 0..3 {
+        let with = greedy(&prompt, 12).lora_adapters(vec![(adapter.clone(), 3.0)]);
+        let with = engine.submit(with).unwrap();
+        let without = engine.submit(greedy(&prompt, 12)).unwrap();
+        let (with, without) = (with.complete().unwrap(), without.complete().unwrap());
+        assert_eq!(with.tokens[..adapted.len()], adapted);
+        assert_eq!(without.tokens[..plain.len()], plain);
+    }
+    let other = load(&tiny);
+    let foreign = LoraAdapter::load(&other, tiny::lora(&tiny, 4, "engine").path()).unwrap();
+    let request = greedy(&prompt, 1).lora_adapters(vec![(foreign, 1.0)]);
+    assert!(engine.submit(request).is_err());
+}

@@ -10,7 +10,7 @@ mod capacity;
 mod pooled;
 
 use llamakit::engine::{Completion, Engine, EngineParams, Event, Finished, Request};
-use llamakit::{Context, ContextParams, Model, ModelParams, Sampler, Token};
+use llamakit::{Context, ContextParams, LoraAdapter, Model, ModelParams, Sampler, Token};
 use llamakit_testkit::tiny::{self, Tiny};
 
 fn load(tiny: &Tiny) -> Model {
