@@ -16,6 +16,9 @@ mod bindings;
 #[path = "build/compile.rs"]
 mod compile;
 #[cfg(feature = "inference")]
+#[path = "build/edit.rs"]
+mod edit;
+#[cfg(feature = "inference")]
 #[path = "build/isa.rs"]
 mod isa;
 #[cfg(feature = "inference")]

@@ -7,7 +7,7 @@ use std::{fs, io, thread};
 
 use crate::plan::{Lang, Place, Plan, Unit};
 use crate::target::Target;
-use crate::{isa, metal};
+use crate::{edit, isa, metal};
 
 /// The folders that a [`Place`] can lie in.
 pub struct Roots {
@@ -20,6 +20,7 @@ impl Roots {
     fn path(&self, place: &Place) -> PathBuf {
         match place {
             Place::Upstream(path) => self.upstream.join(path),
+            Place::Edited(path) => self.out.join("edited").join(path),
             Place::Own(path) => self.own.join(path),
             Place::Generated(path) => self.out.join(path),
         }
@@ -105,6 +106,13 @@ impl Job<'_> {
         let out = &self.roots.out;
         for (path, text) in &self.plan.generated {
             write(&out.join(path), text)?;
+        }
+        for source in self.plan.units.iter().flat_map(|unit| &unit.sources) {
+            if let Place::Edited(path) = source {
+                let original = self.roots.upstream.join(path);
+                let text = fs::read_to_string(&original).map_err(|e| at(&original, &e))?;
+                write(&self.roots.path(source), &edit::apply(path, &text)?)?;
+            }
         }
         if self.plan.units.iter().any(|unit| unit.lang == Lang::Asm) {
             let read = |path: &str| fs::read_to_string(self.roots.upstream.join(path)).ok();

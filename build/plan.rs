@@ -1,6 +1,7 @@
 //! What is compiled and linked for a target and a set of features: plain data,
 //! made by pure functions, so that every target can be checked on any machine.
 
+use crate::edit;
 use crate::isa::{self, Choice};
 use crate::metal;
 use crate::target::{Arch, Os, Target};
@@ -19,6 +20,8 @@ pub enum Lang {
 pub enum Place {
     /// In upstream's tree.
     Upstream(String),
+    /// In upstream's tree, with the edits of [`crate::edit`]: a copy under `OUT_DIR`.
+    Edited(String),
     /// In this package.
     Own(String),
     /// Written by the build script under `OUT_DIR`.
@@ -131,6 +134,9 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
 
     for mut cpu in cpu_units(target) {
         cpu.openmp = openmp;
+        if !openmp && matches!(target.os, Os::Linux | Os::Android) {
+            edit_threads(&mut cpu);
+        }
         plan.units.push(cpu);
     }
     for mut base in [
@@ -289,6 +295,15 @@ fn cpu_units(target: &Target) -> [Unit; 2] {
         unit.isa = true;
         unit
     })
+}
+
+/// OpenMP waits by itself, and other systems have other ways to sleep.
+fn edit_threads(unit: &mut Unit) {
+    let threads = up(edit::CPU_THREADS);
+    if let Some(source) = unit.sources.iter_mut().find(|source| **source == threads) {
+        *source = Place::Edited(edit::CPU_THREADS.to_owned());
+        unit.includes.push(Place::Own("src/sys/ggml".to_owned()));
+    }
 }
 
 const ACCELERATE: [&str; 2] = ["ACCELERATE_NEW_LAPACK", "ACCELERATE_LAPACK_ILP64"];

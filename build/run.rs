@@ -27,6 +27,7 @@ pub fn run() -> Result<(), String> {
         "src/sys/shim.cpp",
         "src/sys/shim.h",
         "src/sys/cpu.c",
+        "src/sys/ggml",
     ] {
         println!("cargo::rerun-if-changed={path}");
     }

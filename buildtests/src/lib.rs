@@ -10,6 +10,8 @@
 pub mod bindings;
 #[path = "../../build/compile.rs"]
 pub mod compile;
+#[path = "../../build/edit.rs"]
+pub mod edit;
 #[path = "../../build/isa.rs"]
 pub mod isa;
 #[path = "../../build/metal.rs"]
@@ -90,7 +92,7 @@ pub fn sources(plan: &Plan) -> Vec<String> {
     let mut all = Vec::new();
     for source in plan.units.iter().flat_map(|unit| &unit.sources) {
         match source {
-            Place::Upstream(path) => all.push(path.clone()),
+            Place::Upstream(path) | Place::Edited(path) => all.push(path.clone()),
             Place::Generated(path) => {
                 let text = plan
                     .generated

@@ -20,6 +20,8 @@ mod cargo;
 #[path = "../../build/compile.rs"]
 mod compile;
 mod cross;
+#[path = "../../build/edit.rs"]
+mod edit;
 mod fuzz;
 #[path = "../../build/isa.rs"]
 mod isa;

@@ -78,7 +78,7 @@ pub fn files(root: &Path, tree: &Tree) -> BTreeSet<String> {
         for unit in &plan.units {
             let upstreams = |places: &[Place]| -> Vec<String> {
                 let path = |p: &Place| {
-                    if let Place::Upstream(path) = p {
+                    if let Place::Upstream(path) | Place::Edited(path) = p {
                         Some(path.clone())
                     } else {
                         None
