@@ -1,31 +1,73 @@
 //! What this machine, or the container the process runs in, has to give: cores and memory.
 
-/// Physical cores, or fewer where an affinity mask or a cgroup quota allows fewer.
+#[cfg(any(target_os = "linux", test))]
+mod cgroup;
+
+#[cfg(any(target_os = "linux", test))]
+use std::path::Path;
+
+/// Physical cores that the calling thread may run on, or fewer where a cgroup's CPU quota, rounded
+/// up, is less.
 ///
 /// Two threads of one core share its arithmetic units, so a second one per core slows a decode
-/// down.
+/// down. Threads beyond the quota use it up sooner, and then they all stand still together.
 pub(crate) fn default_threads() -> u32 {
-    let allowed = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let cores = physical_cores().unwrap_or(allowed);
-    u32::try_from(allowed.min(cores).max(1)).unwrap_or(1)
+    let known = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = allowed_cores().unwrap_or_else(known);
+    let threads = cpu_quota().map_or(cores, |quota| quota.min(cores));
+    u32::try_from(threads.max(1)).unwrap_or(1)
 }
 
-/// Counts distinct sets of sibling threads in sysfs.
 #[cfg(target_os = "linux")]
-fn physical_cores() -> Option<usize> {
-    let mut cores = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir("/sys/devices/system/cpu").ok()? {
-        let siblings = entry.ok()?.path().join("topology/thread_siblings_list");
-        if let Ok(text) = std::fs::read_to_string(siblings) {
-            cores.insert(text.trim().to_owned());
-        }
-    }
-    (!cores.is_empty()).then_some(cores.len())
+fn allowed_cores() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    let allowed = cpus_allowed(&status)?;
+    Some(physical_cores(
+        Path::new("/sys/devices/system/cpu"),
+        &allowed,
+    ))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn physical_cores() -> Option<usize> {
+fn allowed_cores() -> Option<usize> {
     None
+}
+
+#[cfg(target_os = "linux")]
+fn cpu_quota() -> Option<usize> {
+    cgroup::cpus(Path::new(cgroup::ROOT), &cgroup::membership()?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cpu_quota() -> Option<usize> {
+    None
+}
+
+/// The affinity mask in `/proc/thread-self/status`, such as `0-3,8`. `None` where it is not there.
+#[cfg(any(target_os = "linux", test))]
+fn cpus_allowed(status: &str) -> Option<Vec<usize>> {
+    let mut lines = status.lines();
+    let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let mut cpus = Vec::new();
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        cpus.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
+    }
+    Some(cpus)
+}
+
+/// Counts distinct sets of sibling threads in sysfs. A CPU that tells no siblings is a core.
+#[cfg(any(target_os = "linux", test))]
+fn physical_cores(sysfs: &Path, cpus: &[usize]) -> usize {
+    let siblings = |cpu: &usize| {
+        let file = sysfs.join(format!("cpu{cpu}/topology/thread_siblings_list"));
+        std::fs::read_to_string(file).unwrap_or_else(|_| cpu.to_string())
+    };
+    let cores: std::collections::BTreeSet<String> = cpus
+        .iter()
+        .map(|cpu| siblings(cpu).trim().to_owned())
+        .collect();
+    cores.len()
 }
 
 /// Bytes that could still be allocated without swapping: the system's or the cgroup's, whichever is
@@ -34,9 +76,8 @@ fn physical_cores() -> Option<usize> {
 pub(crate) fn available_memory() -> Option<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
     let system = available_from_meminfo(&meminfo)?;
-    let cgroup = std::fs::read_to_string("/proc/self/cgroup").ok();
-    let cgroup =
-        cgroup.and_then(|text| cgroup_memory(std::path::Path::new("/sys/fs/cgroup"), &text));
+    let cgroup = cgroup::membership()
+        .and_then(|membership| cgroup::memory(Path::new(cgroup::ROOT), &membership));
     Some(cgroup.map_or(system, |limit| limit.min(system)))
 }
 
@@ -54,50 +95,9 @@ fn available_from_meminfo(text: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// What the tightest memory limit on the way to the root leaves (cgroup v2, then v1).
-#[cfg(any(target_os = "linux", test))]
-fn cgroup_memory(root: &std::path::Path, membership: &str) -> Option<u64> {
-    let left = |folder: &std::path::Path, limit: &str, used: &str| -> Option<u64> {
-        let number = |name: &str| -> Option<u64> {
-            std::fs::read_to_string(folder.join(name))
-                .ok()?
-                .trim()
-                .parse()
-                .ok()
-        };
-        Some(number(limit)?.saturating_sub(number(used)?))
-    };
-    let mut least: Option<u64> = None;
-    for line in membership.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-        let (base, limit, used) = if controllers.is_empty() {
-            (root.to_owned(), "memory.max", "memory.current")
-        } else if controllers.split(',').any(|name| name == "memory") {
-            (
-                root.join("memory"),
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-            )
-        } else {
-            continue;
-        };
-        let mut folder = base.join(path.trim_start_matches('/'));
-        loop {
-            if let Some(bytes) = left(&folder, limit, used) {
-                least = Some(least.map_or(bytes, |known| known.min(bytes)));
-            }
-            if folder == base || !folder.pop() {
-                break;
-            }
-        }
-    }
-    least
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{available_from_meminfo, cgroup_memory};
+    use super::{available_from_meminfo, cpus_allowed, physical_cores};
 
     #[test]
     fn reads_the_available_memory() {
@@ -107,23 +107,37 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_cgroup_limit_counts() {
-        let root = std::env::temp_dir().join(format!("llamakit-cgroup-{}", std::process::id()));
-        let inner = root.join("outer/inner");
-        std::fs::create_dir_all(&inner).unwrap();
-        std::fs::write(inner.join("memory.max"), "max\n").unwrap();
-        std::fs::write(inner.join("memory.current"), "10\n").unwrap();
-        std::fs::write(root.join("outer/memory.max"), "1000\n").unwrap();
-        std::fs::write(root.join("outer/memory.current"), "400\n").unwrap();
-        let found = cgroup_memory(&root, "0::/outer/inner\n");
-        std::fs::remove_dir_all(&root).unwrap();
-        assert_eq!(found, Some(600));
+    fn reads_the_affinity_mask() {
+        let text = "Name:\tx\nCpus_allowed:\t10f\nCpus_allowed_list:\t0-3,8\n";
+        assert_eq!(cpus_allowed(text), Some(vec![0, 1, 2, 3, 8]));
+        assert_eq!(cpus_allowed("Name:\tx\n"), None);
+        assert_eq!(cpus_allowed("Cpus_allowed_list:\tall\n"), None);
     }
 
     #[test]
-    fn at_least_one_and_never_more_than_the_process_may_use() {
+    fn only_cores_that_the_mask_allows_count_and_siblings_once() {
+        let sysfs = std::env::temp_dir().join(format!("llamakit-cores-{}", std::process::id()));
+        for (cpu, siblings) in ["0,2", "1,3", "0,2", "1,3"].iter().enumerate() {
+            let folder = sysfs.join(format!("cpu{cpu}/topology"));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("thread_siblings_list"), format!("{siblings}\n")).unwrap();
+        }
+        let cores = |cpus: &[usize]| physical_cores(&sysfs, cpus);
+        let found = [
+            cores(&[0, 1, 2, 3]),
+            cores(&[0, 2]),
+            cores(&[1, 2]),
+            cores(&[3, 7]),
+        ];
+        std::fs::remove_dir_all(&sysfs).unwrap();
+        assert_eq!(found, [2, 1, 2, 2]);
+    }
+
+    #[test]
+    fn at_least_one_and_no_more_than_the_machine_has() {
         let threads = super::default_threads() as usize;
-        let allowed = std::thread::available_parallelism().unwrap().get();
-        assert!((1..=allowed).contains(&threads), "{threads} of {allowed}");
+        let cpus = std::fs::read_to_string("/proc/cpuinfo")
+            .map_or(usize::MAX, |text| text.matches("processor").count().max(1));
+        assert!((1..=cpus).contains(&threads), "{threads} of {cpus}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::budget::within;
 use super::cache::{CacheKey, Place, PrefixCache};
 use super::event::FinishReason;
+use super::governor::Governor;
 use super::pace::Pace;
 use super::prefix::PrefixTree;
 use super::running::Running;
@@ -30,6 +31,7 @@ pub(super) struct Generator {
     pub(super) free: Vec<SeqId>,
     pub(super) batch: Batch,
     pub(super) pace: Pace,
+    pub(super) governor: Governor,
     /// Whether sequences share cells; else snapshots on the host carry prefixes.
     pub(super) shares_cells: bool,
     /// Whose turn it is where not all can compute together.
@@ -46,6 +48,12 @@ impl Generator {
         let shares_cells =
             context.kv_cache().kind() == MemoryKind::Plain && !shared.params.deterministic;
         let pace = Pace::new(shared.params.latency_target);
+        let threads = context.threads().0;
+        // Equal answers need equal sums, and these may depend on how many threads share them.
+        let governor = match shared.params.threads.is_some() || shared.params.deterministic {
+            true => Governor::fixed(threads),
+            false => Governor::new(threads),
+        };
         let mut generator = Self {
             shared,
             context,
@@ -55,6 +63,7 @@ impl Generator {
             free: Vec::new(),
             batch: Batch::new(),
             pace,
+            governor,
             shares_cells,
             turn: 0,
             attached: String::new(),
@@ -232,6 +241,8 @@ impl Generator {
             }
         };
         self.attached.clear();
+        let threads = self.governor.threads();
+        self.context.set_threads(threads, threads)?;
         self.free_all();
         for running in &mut self.running {
             running.done = 0;

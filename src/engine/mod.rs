@@ -8,6 +8,7 @@ mod cache;
 mod channel;
 mod event;
 mod generator;
+mod governor;
 
 mod metrics;
 mod overflow;

@@ -45,7 +45,17 @@ impl Generator {
         let decoded = self.context.decode(&self.batch);
         let took = started.elapsed();
         self.conclude(decoded, &shares, took)?;
+        self.follow_the_machine(took)?;
         Ok(true)
+    }
+
+    /// Computes the next step with as many threads as the machine has room for.
+    fn follow_the_machine(&mut self, took: Duration) -> Result<()> {
+        let threads = self.governor.after_step(took);
+        if self.context.threads() != (threads, threads) {
+            self.context.set_threads(threads, threads)?;
+        }
+        Ok(())
     }
 
     /// Chooses the rows of the next batch.
