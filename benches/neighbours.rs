@@ -40,21 +40,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     counts.dedup();
 
     let burn = rounds_to_burn();
-    if let Ok(only) = std::env::var("NB_ONLY") {
-        let (n, th) = only.split_once(':').unwrap();
-        let nb = Neighbour::ALL[n.parse::<usize>()?];
-        let th: u32 = th.parse()?;
-        let running = nb.start(burn)?;
-        let mut g = if th == 0 {
-            Governor::new(most)
-        } else {
-            Governor::fixed(th)
-        };
-        let s = speed(&mut context, &mut g, Duration::from_secs_f64(seconds))?;
-        drop(running);
-        println!("{s:.1}");
-        return Ok(());
-    }
     let mut table = vec![vec![Vec::new(); counts.len() + 1]; Neighbour::ALL.len()];
     for _ in 0..rounds {
         for (row, neighbour) in Neighbour::ALL.into_iter().enumerate() {
@@ -89,7 +74,7 @@ fn print(counts: &[u32], table: &mut [Vec<Vec<f64>>]) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-fn median(values: &mut Vec<f64>) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

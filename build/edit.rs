@@ -38,7 +38,7 @@ const PASSIVE_WAITING: &[Edit] = &[
     Edit {
         name: "bounded spin at the barrier",
         find: "    while (atomic_load_explicit(&tp->n_barrier_passed, memory_order_relaxed) == n_passed) {\n",
-        put: "    struct lk_spin spin = lk_spin_for(LK_BARRIER_SPIN_NS);\n    \
+        put: "    struct lk_spin spin = lk_spin_at_barrier();\n    \
               while (lk_barrier_spin_on(&spin, &tp->n_barrier_passed, &tp->n_barrier_asleep, n_passed)) {\n",
     },
     Edit {

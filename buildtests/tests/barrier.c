@@ -22,7 +22,7 @@ static void barrier(int n_threads) {
         lk_barrier_wake(&passed, &asleep);
         return;
     }
-    struct lk_spin spin = lk_spin_for(LK_BARRIER_SPIN_NS);
+    struct lk_spin spin = lk_spin_at_barrier();
     while (lk_barrier_spin_on(&spin, &passed, &asleep, old)) {
     }
     atomic_thread_fence(memory_order_seq_cst);

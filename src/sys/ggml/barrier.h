@@ -12,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// Longer than threads that all run are apart, and a few times what it takes to sleep and be woken,
-// so that sleeping costs little where it begins.
+// Longer than threads that all run are usually apart, and about what it takes to sleep and be woken.
 #ifndef LK_BARRIER_SPIN_NS
 #    define LK_BARRIER_SPIN_NS 100000
 #endif
@@ -44,6 +43,15 @@ static inline bool lk_spin_on(struct lk_spin * spin) {
     return now_ns - spin->since_ns < spin->limit_ns;
 }
 
+// How long this thread spins at its next barrier: half as long after each wait that it had to sleep
+// through, all of it again after one that it did not. Beside busy processes, threads of one graph come
+// to share a CPU; then all spinning is in vain, and takes that CPU from the thread that is awaited.
+static _Thread_local int64_t lk_barrier_spin_ns = LK_BARRIER_SPIN_NS;
+
+static inline struct lk_spin lk_spin_at_barrier(void) {
+    return lk_spin_for(lk_barrier_spin_ns);
+}
+
 // How long a worker polls for the next graph, by upstream's level of 0 to 100: 2 ms at its default
 // of 50, which outlasts the sampling of a token. A worker that the last graph had no use for will
 // hardly be wanted by the next.
@@ -61,6 +69,7 @@ static inline struct lk_spin lk_spin_for_work(uint32_t poll, bool used) {
 // finds the value changed. What was computed before the barrier is published by upstream's own fences.
 static inline bool lk_barrier_spin_on(struct lk_spin * spin, atomic_int * passed, atomic_int * asleep, int old) {
     if (atomic_load_explicit(passed, memory_order_relaxed) != old) {
+        lk_barrier_spin_ns = LK_BARRIER_SPIN_NS;
         return false;
     }
     if (lk_spin_on(spin)) {
@@ -71,6 +80,7 @@ static inline bool lk_barrier_spin_on(struct lk_spin * spin, atomic_int * passed
         syscall(SYS_futex, passed, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
     }
     atomic_fetch_sub_explicit(asleep, 1, memory_order_relaxed);
+    lk_barrier_spin_ns /= 2;
     return false;
 }
 
