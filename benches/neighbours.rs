@@ -62,7 +62,10 @@ fn print(counts: &[u32], table: &mut [Vec<Vec<f64>>]) -> Result<(), Box<dyn Erro
         write!(out, " {count} threads |")?;
     }
     writeln!(out, " governed |\n|---|{}---|", "---|".repeat(counts.len()))?;
-    let best = table[0].iter_mut().map(median).fold(0.0, f64::max);
+    let best = table[0]
+        .iter_mut()
+        .map(|cell| median(cell))
+        .fold(0.0, f64::max);
     for (neighbour, row) in Neighbour::ALL.into_iter().zip(table) {
         write!(out, "| {neighbour:?} |")?;
         for cell in row {
