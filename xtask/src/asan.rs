@@ -1,17 +1,20 @@
-//! `cargo xtask asan`: upstream under AddressSanitizer, driven by the tests of the core and its hazards.
+//! `cargo xtask asan`: all of it under AddressSanitizer, and upstream under the sanitizer of undefined behaviour,
+//! driven by the tests of the core, its hazards and damaged models.
 //!
-//! gcc instruments the C and C++ and brings the runtime, which sees Rust's allocations too.
+//! gcc and rustc instrument their own code; rustc brings the runtime of both.
 
 use std::path::Path;
 
 use crate::cargo::{cargo, run};
 
-const SANITIZE: &str = "-fsanitize=address -fno-omit-frame-pointer";
+/// The runtime that rustc brings lacks the C++ part, which `vptr` needs.
+const SANITIZE: &str =
+    "-fsanitize=address,undefined -fno-sanitize=vptr -fno-omit-frame-pointer -O1 -g1";
 
 /// Instrumented code is several times slower.
 const MUTATIONS: &str = "2000";
 
-/// Builds and runs the tests in a target folder of their own; fails at the first report.
+/// Builds and runs the tests in a target folder of their own; a report fails the test that caused it.
 pub fn check(root: &Path, target: &Path) -> Result<(), String> {
     let mut command = cargo();
     command
@@ -23,10 +26,9 @@ pub fn check(root: &Path, target: &Path) -> Result<(), String> {
         .arg(target.join("asan"))
         .env("CFLAGS", SANITIZE)
         .env("CXXFLAGS", SANITIZE)
-        .env(
-            "RUSTFLAGS",
-            "-Ctarget-cpu=native -Clink-arg=-fsanitize=address",
-        )
+        .env("RUSTFLAGS", "-Ctarget-cpu=native -Zsanitizer=address")
+        // Sanitizers are unstable options.
+        .env("RUSTC_BOOTSTRAP", "1")
         .env("LLAMAKIT_MUTATIONS", MUTATIONS);
     run(&mut command)
 }
