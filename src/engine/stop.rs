@@ -62,11 +62,6 @@ impl Needle {
         }
         self.matched == self.bytes.len()
     }
-
-    /// Goes on after a complete match, which the next one may overlap.
-    fn restart(&mut self) {
-        self.matched = self.shorter[self.matched - 1];
-    }
 }
 
 impl StopStrings {
@@ -135,7 +130,8 @@ impl StopStrings {
             if self.best.is_none_or(|(best, _)| start < best) {
                 self.best = Some((start, needle.index));
             }
-            needle.restart();
+            // Its next match starts later, and so does not matter any more.
+            needle.matched = 0;
         }
     }
 
@@ -261,7 +257,9 @@ mod tests {
         assert_eq!(search.push(": and more"), stopped("", 0));
         assert_eq!(search.push("</s>"), stopped("", 0));
         assert_eq!(search.finish(), stopped("", 0));
-        assert_eq!(search.push("again</s>"), stopped("again", 1));
+        assert_eq!(search.push("again</"), given("again"));
+        assert_eq!(search.finish(), given("</"));
+        assert_eq!(search.push("s>"), given("s>"));
     }
 
     #[test]
