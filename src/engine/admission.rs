@@ -1,9 +1,10 @@
 //! Lets requests in: whether one fits beside those that run, and from which cached prefix it starts.
 
-use super::cache::Place;
+use std::cmp::Reverse;
+
+use super::cache::{CacheKey, Place};
 use super::event::FinishReason;
 use super::generator::Generator;
-use super::prefix::PrefixTree;
 use super::running::{Running, Wait, key_of};
 use super::shared::{Job, lock};
 use crate::batch::SeqId;
@@ -49,7 +50,7 @@ impl Generator {
             .sum();
         let shared = match self.shares_cells && job.reuse {
             true => self
-                .leader(&key_of(job), &job.prompt)
+                .leader(&self.running, &key_of(job), &job.prompt)
                 .map_or(0, |wait| wait.len),
             false => 0,
         };
@@ -64,11 +65,30 @@ impl Generator {
         self.context.kv_cache().kind() == MemoryKind::Recurrent
     }
 
-    /// The running request that shares the longest prefix with a prompt.
-    fn leader(&self, key: &super::cache::CacheKey, prompt: &[Token]) -> Option<Wait> {
-        let (len, leader) = self.prompts.get(key)?.longest_shared(prompt)?;
-        let len = len.min(prompt.len() - 1);
-        (len > 0).then_some(Wait { leader, len })
+    /// Of these requests the one whose prompt shares the longest prefix with another one. Where a
+    /// finished prefix cannot be shared any more, only of those that still compute it.
+    fn leader(&self, among: &[Running], key: &CacheKey, prompt: &[Token]) -> Option<Wait> {
+        let shared = among.iter().filter_map(|other| {
+            let usable = other.job.reuse && !other.shifted && other.key == *key;
+            let len = common_prefix(&other.job.prompt, &prompt[..prompt.len() - 1]);
+            let len = self.sharable(len);
+            let there = other.done >= len;
+            let wait = Wait {
+                leader: other.id(),
+                len,
+            };
+            (usable && len > 0 && (self.shares_cells || !there)).then_some((wait, there))
+        });
+        let best = shared.max_by_key(|(wait, there)| (wait.len, *there, Reverse(wait.leader)));
+        best.map(|(wait, _)| wait)
+    }
+
+    /// How much of a common prefix another request can start from.
+    fn sharable(&self, len: usize) -> usize {
+        match self.shared.params.deterministic {
+            true => len - len % self.context.micro_batch_size(),
+            false => len,
+        }
     }
 
     /// Takes a request in that [`fit`](Self::fit) said yes to.
@@ -82,31 +102,15 @@ impl Generator {
         };
         let reuse = job.reuse;
         let mut running = Running::new(job, key, seq, &self.shared);
-        let cached = if reuse { self.seed(&mut running) } else { 0 };
+        let cached = if reuse {
+            self.seed(&mut running, self.running.len())
+        } else {
+            0
+        };
         if running.wait.is_none() {
             self.begin(&mut running, cached);
         }
-        self.remember_prompt(&running);
         self.running.push(running);
-    }
-
-    /// Lets others find a running request by its prompt.
-    fn remember_prompt(&mut self, running: &Running) {
-        if running.job.reuse {
-            self.prompts
-                .entry(running.key.clone())
-                .or_insert_with(PrefixTree::new)
-                .insert(&running.job.prompt, running.id());
-        }
-    }
-
-    pub(super) fn forget_prompt(&mut self, running: &Running) {
-        if let Some(tree) = self.prompts.get_mut(&running.key) {
-            tree.remove(&running.job.prompt, running.id());
-            if tree.is_empty() {
-                self.prompts.remove(&running.key);
-            }
-        }
     }
 
     /// Tells the caller what a request starts from, and counts it.
@@ -119,7 +123,7 @@ impl Generator {
 
     /// A free sequence id; one of a cached prefix where none is, but not the one that the request
     /// would start from.
-    fn take_id(&mut self, key: &super::cache::CacheKey, job: &Job) -> Option<SeqId> {
+    fn take_id(&mut self, key: &CacheKey, job: &Job) -> Option<SeqId> {
         if self.free.is_empty() {
             let donor = self
                 .cache
@@ -132,31 +136,28 @@ impl Generator {
         self.free.pop()
     }
 
-    /// Gives an empty sequence the longest prefix that is cached, or makes it wait for a running
-    /// request that computes a longer one. Returns how many tokens the sequence holds.
-    pub(super) fn seed(&mut self, running: &mut Running) -> usize {
+    /// Gives an empty sequence the longest prefix that is cached, or makes it wait for one of the
+    /// first `before` running requests that computes a longer one: never for a later one, so that no
+    /// two wait for each other. Returns how many tokens the sequence holds.
+    fn seed(&mut self, running: &mut Running, before: usize) -> usize {
         let have = match self.shares_cells {
             true => self.seed_by_sharing(running),
             false => self.seed_from_snapshot(running),
         };
-        let Some(wait) = self.leader(&running.key, &running.tokens) else {
+        let earlier = &self.running[..before];
+        let Some(wait) = self.leader(earlier, &running.key, &running.tokens) else {
             return have;
         };
-        let leader = self.running.iter().find(|other| other.id() == wait.leader);
-        let Some(leader) = leader.filter(|leader| leader.id() != running.id()) else {
+        let Some(leader) = earlier.iter().find(|other| other.id() == wait.leader) else {
             return have;
-        };
-        let len = match self.shared.params.deterministic {
-            true => wait.len - wait.len % self.context.micro_batch_size(),
-            false => wait.len,
         };
         let (done, source) = (leader.done, leader.seq);
-        if done < len && len >= have + WORTH_WAITING {
-            running.wait = Some(Wait { len, ..wait });
+        if done < wait.len && wait.len >= have + WORTH_WAITING {
+            running.wait = Some(wait);
             return have;
         }
-        if self.shares_cells && len > have && done >= len {
-            return self.share(source, running.seq, len).unwrap_or(have);
+        if self.shares_cells && wait.len > have && done >= wait.len {
+            return self.share(source, running.seq, wait.len).unwrap_or(have);
         }
         have
     }
@@ -176,9 +177,7 @@ impl Generator {
             // Taken out while the others are looked at.
             let mut running = self.running.remove(index);
             running.wait = None;
-            self.forget_prompt(&running);
-            let cached = self.seed(&mut running);
-            self.remember_prompt(&running);
+            let cached = self.seed(&mut running, index);
             if running.wait.is_none() {
                 self.begin(&mut running, cached);
             }
@@ -242,4 +241,8 @@ impl Generator {
         }
         0
     }
+}
+
+fn common_prefix(a: &[Token], b: &[Token]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

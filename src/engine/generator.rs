@@ -1,6 +1,5 @@
 //! The context that generates, the requests that run in it, and the prefixes cached in it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::budget::within;
@@ -8,7 +7,6 @@ use super::cache::{CacheKey, Place, PrefixCache};
 use super::event::FinishReason;
 use super::governor::Governor;
 use super::pace::Pace;
-use super::prefix::PrefixTree;
 use super::running::Running;
 use super::shared::{Shared, lock};
 use crate::batch::{Batch, SeqId};
@@ -26,8 +24,6 @@ pub(super) struct Generator {
     /// In the order in which they left the queue.
     pub(super) running: Vec<Running>,
     pub(super) cache: PrefixCache,
-    /// Prompts of running requests, to find those that share a prefix.
-    pub(super) prompts: HashMap<CacheKey, PrefixTree<u64>>,
     pub(super) free: Vec<SeqId>,
     pub(super) batch: Batch,
     pub(super) pace: Pace,
@@ -59,7 +55,6 @@ impl Generator {
             context,
             running: Vec::new(),
             cache: PrefixCache::default(),
-            prompts: HashMap::new(),
             free: Vec::new(),
             batch: Batch::new(),
             pace,
@@ -87,7 +82,6 @@ impl Generator {
     /// Ends a running request; what it computed stays for others where that is allowed.
     pub(super) fn finish(&mut self, index: usize, reason: FinishReason) {
         let mut running = self.running.remove(index);
-        self.forget_prompt(&running);
         self.keep_or_free(&running);
         let (failed, cancelled) = match reason {
             FinishReason::Failed(_) => (1, 0),

@@ -48,9 +48,15 @@ fn a_prefix_that_arrives_four_times_together_is_computed_once() {
             answer.complete().unwrap();
         }
         let evaluated = engine.metrics().evaluated_tokens;
-        // Each has at least its own tokens; prompts may begin alike by chance.
+        // Each has at least its own tokens; prompts may begin alike by chance. Where no cells are
+        // shared and the first was done before the others came, one of them starts at a border.
+        let border = if tiny.arch() == "llama" {
+            0
+        } else {
+            GAP as u64
+        };
         assert!(
-            (120 + 4 * 9..=120 + 4 * 10).contains(&evaluated),
+            (120 + 4 * 9..=120 + 4 * 10 + border).contains(&evaluated),
             "{}: {evaluated} tokens",
             tiny.name()
         );
