@@ -137,6 +137,9 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
         if !openmp && matches!(target.os, Os::Linux | Os::Android) {
             edit_threads(&mut cpu);
         }
+        if target.arch == Arch::X86_64 {
+            add_products(&mut cpu);
+        }
         plan.units.push(cpu);
     }
     for mut base in [
@@ -295,6 +298,22 @@ fn cpu_units(target: &Target) -> [Unit; 2] {
         unit.isa = true;
         unit
     })
+}
+
+/// Products of some types of weights that upstream computes more slowly: its C file asks ours first.
+fn add_products(unit: &mut Unit) {
+    match unit.lang {
+        Lang::C => unit.defines.extend(
+            [
+                "ggml_compute_forward_mul_mat_tiled=lk_mul_mat",
+                "ggml_tiled_wdata_size=lk_mul_mat_wdata_size",
+            ]
+            .map(str::to_owned),
+        ),
+        _ => unit
+            .sources
+            .push(Place::Own("src/sys/ggml/matmul.cpp".to_owned())),
+    }
 }
 
 /// OpenMP waits by itself, and other systems have other ways to sleep.

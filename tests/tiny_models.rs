@@ -78,6 +78,25 @@ fn every_decoder_decodes_in_every_weight_type() {
 }
 
 #[test]
+fn quantized_products_are_the_same_for_many_rows_and_for_one() {
+    let model = load(&tiny::llama().quantized(TensorType::Q8_0));
+    let prompt = tokens(&model);
+    let mut whole = context(&model);
+    let together = decode(&mut whole, &prompt, 0);
+    let mut one_by_one = context(&model);
+    let mut last = Vec::new();
+    for (position, &token) in prompt.iter().enumerate() {
+        last = decode(&mut one_by_one, &[token], position).to_vec();
+    }
+    let size = last
+        .iter()
+        .fold(0.0_f32, |most, logit| most.max(logit.abs()));
+    for (a, b) in together.iter().zip(&last) {
+        assert!((a - b).abs() <= 0.01 * size, "{a} and {b}");
+    }
+}
+
+#[test]
 fn encoders_embed_and_rerank() {
     let params = ContextParams::new().context_length(128).embeddings(true);
     let model = load(&tiny::bert());

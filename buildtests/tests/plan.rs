@@ -60,6 +60,21 @@ fn every_planned_file_exists_and_is_compiled_once() {
 }
 
 #[test]
+fn products_of_ours_are_asked_first_on_x86_only() {
+    for triple in TARGETS {
+        let plan = plan_for(triple, none());
+        let own = Place::Own("src/sys/ggml/matmul.cpp".to_owned());
+        let compiled = plan.units.iter().any(|unit| unit.sources.contains(&own));
+        let asked = plan.units.iter().any(|unit| {
+            let mut defines = unit.defines.iter();
+            unit.lang == Lang::C && defines.any(|define| define.ends_with("=lk_mul_mat"))
+        });
+        let x86 = triple.starts_with("x86_64");
+        assert_eq!((compiled, asked), (x86, x86), "{triple}");
+    }
+}
+
+#[test]
 fn only_the_cpu_backend_is_compiled_for_more_than_the_baseline() {
     for triple in TARGETS {
         let plan = plan_for(triple, none());

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <regex>
 #include <stdexcept>
 #include <string>
 
@@ -545,7 +546,13 @@ lk_status lk_sampler_init_grammar(const struct llama_vocab * vocab, const char *
 }
 
 lk_status lk_sampler_init_grammar_lazy(const struct llama_vocab * vocab, const char * grammar, const char * root, const char ** patterns, size_t n_patterns, const llama_token * tokens, size_t n_tokens, struct llama_sampler ** out) {
-    return guarded([&] { *out = llama_sampler_init_grammar_lazy_patterns(vocab, grammar, root, patterns, n_patterns, tokens, n_tokens); });
+    return guarded([&] {
+        // Upstream leaks its sampler when a pattern makes it throw; one that is wrong throws here.
+        for (size_t i = 0; i < n_patterns; i++) {
+            std::regex checked(patterns[i]);
+        }
+        *out = llama_sampler_init_grammar_lazy_patterns(vocab, grammar, root, patterns, n_patterns, tokens, n_tokens);
+    });
 }
 
 lk_status lk_sampler_sample(struct llama_sampler * sampler, struct llama_context * ctx, int32_t index, llama_token * out) {
