@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::budget::within;
 use super::cache::{CacheKey, Place, PrefixCache};
+use super::draft::{self, Draft};
 use super::event::FinishReason;
 use super::governor::Governor;
 use super::pace::Pace;
@@ -34,13 +35,23 @@ pub(super) struct Generator {
     pub(super) turn: usize,
     /// The adapters that are attached, as in [`CacheKey`].
     pub(super) attached: String,
+    /// Guesses what requests that ask for it will say.
+    pub(super) draft: Option<Draft>,
     /// Bytes of the engine's other contexts.
     pub(super) others: u64,
 }
 
 impl Generator {
     pub(super) fn new(shared: Arc<Shared>) -> Result<Self> {
-        let context = new_context(&shared, shared.resolved.pool, 0)?;
+        let draft = match &shared.params.draft {
+            Some(model) => {
+                draft::check(model, &shared.model)?;
+                Some(Draft::new(model, &shared)?)
+            }
+            None => None,
+        };
+        let others = draft.as_ref().map_or(0, |draft| draft.memory().total());
+        let context = new_context(&shared, shared.resolved.pool, others)?;
         let shares_cells =
             context.kv_cache().kind() == MemoryKind::Plain && !shared.params.deterministic;
         let pace = Pace::new(shared.params.latency_target);
@@ -62,7 +73,8 @@ impl Generator {
             shares_cells,
             turn: 0,
             attached: String::new(),
-            others: 0,
+            draft,
+            others,
         };
         generator.free_all();
         generator.context.warm_up()?;
@@ -83,6 +95,9 @@ impl Generator {
     pub(super) fn finish(&mut self, index: usize, reason: FinishReason) {
         let mut running = self.running.remove(index);
         self.keep_or_free(&running);
+        if let Some(draft) = &mut self.draft {
+            draft.forget(running.seq);
+        }
         let (failed, cancelled) = match reason {
             FinishReason::Failed(_) => (1, 0),
             FinishReason::Cancelled | FinishReason::Deadline | FinishReason::Shutdown => (0, 1),

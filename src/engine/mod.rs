@@ -6,10 +6,11 @@ mod answer;
 mod budget;
 mod cache;
 mod channel;
+mod draft;
 mod event;
 mod generator;
 mod governor;
-
+mod judge;
 mod metrics;
 mod overflow;
 mod pace;

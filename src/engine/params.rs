@@ -25,6 +25,7 @@ pub struct EngineParams {
     pub(super) memory_budget: Option<u64>,
     pub(super) checkpoint_gap: u32,
     pub(super) deterministic: bool,
+    pub(super) draft: Option<Model>,
     pub(super) stall_limit: Duration,
 }
 
@@ -47,6 +48,7 @@ impl Default for EngineParams {
             memory_budget: None,
             checkpoint_gap: 512,
             deterministic: false,
+            draft: None,
             stall_limit: Duration::from_secs(300),
         }
     }
@@ -175,6 +177,15 @@ impl EngineParams {
     #[must_use]
     pub fn deterministic(mut self, on: bool) -> Self {
         self.deterministic = on;
+        self
+    }
+
+    /// A smaller model with the same vocabulary that guesses what requests which ask for
+    /// [`speculate`](super::Request::speculate) will say, where their own text does not tell. Its
+    /// memory counts in the budget. Default: none.
+    #[must_use]
+    pub fn draft(mut self, model: &Model) -> Self {
+        self.draft = Some(model.clone());
         self
     }
 

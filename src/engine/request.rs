@@ -195,9 +195,10 @@ impl Request {
         self
     }
 
-    /// Guess further tokens from what the text repeats, and check several in one step (prompt
-    /// lookup decoding). The law by which tokens are drawn stays the same; it pays for answers that
-    /// repeat parts of their prompt, and pauses where it does not. Default: off.
+    /// Guess further tokens and check several in one step: from what the text repeats (prompt lookup
+    /// decoding), else by the engine's [`draft`](super::EngineParams::draft) model. The law by which
+    /// tokens are drawn stays the same. Each way of guessing stops where it costs more time than it
+    /// saves. Default: off.
     #[must_use]
     pub fn speculate(mut self, on: bool) -> Self {
         self.speculate = on;

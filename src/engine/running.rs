@@ -7,7 +7,7 @@ use super::cache::CacheKey;
 use super::event::{Event, FinishReason, Finished, Timing, TokenEvent};
 use super::request::Overflow;
 use super::shared::{Job, Shared};
-use super::speculate::Lookup;
+use super::speculate::Speculation;
 use super::stop::StopStrings;
 use crate::batch::SeqId;
 use crate::error::Result;
@@ -38,7 +38,7 @@ pub(super) struct Running {
     pub(super) shifted: bool,
     /// A length at which a snapshot shall be taken.
     pub(super) branch: Option<usize>,
-    pub(super) lookup: Option<Lookup>,
+    pub(super) speculation: Option<Speculation>,
     pub(super) cached_tokens: usize,
     pub(super) evaluated: usize,
     dropped_tokens: usize,
@@ -73,7 +73,7 @@ impl Running {
         for &token in &job.prompt {
             job.sampler.accept(token);
         }
-        let lookup = job.speculate.then(|| Lookup::new(&job.prompt));
+        let speculation = job.speculate.then(|| Speculation::new(&job.prompt));
         Self {
             key,
             seq,
@@ -83,7 +83,7 @@ impl Running {
             prompt_done: false,
             shifted: false,
             branch: None,
-            lookup,
+            speculation,
             cached_tokens: 0,
             evaluated: 0,
             dropped_tokens: job.submitted_tokens - job.prompt.len(),
@@ -193,8 +193,8 @@ impl Running {
         if let Some(index) = found.stop {
             return Ok((Drawn::End(self.stopped_by(index)), gaps));
         }
-        if let Some(lookup) = &mut self.lookup {
-            lookup.push(token);
+        if let Some(speculation) = &mut self.speculation {
+            speculation.push(token);
         }
         self.tokens.push(token);
         if self.generated >= self.job.max_tokens {
@@ -229,8 +229,8 @@ impl Running {
         self.tokens.drain(keep..keep + count);
         self.dropped_tokens += count;
         self.shifted = true;
-        if let Some(lookup) = &mut self.lookup {
-            *lookup = Lookup::new(&self.tokens);
+        if let Some(speculation) = &mut self.speculation {
+            speculation.restart(&self.tokens);
         }
     }
 

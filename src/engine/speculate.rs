@@ -1,39 +1,107 @@
-//! Prompt lookup decoding: guesses that a text goes on as it did where its last tokens stood before
-//! (github.com/apoorvumang/prompt-lookup-decoding). No model is asked.
+//! What a text may go on with: prompt lookup decoding, which guesses that it goes on as it did where its
+//! last tokens stood before (github.com/apoorvumang/prompt-lookup-decoding), and whose guesses pay.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use super::judge::Judge;
 use crate::token::Token;
 
 /// Tokens that must repeat before what followed them is guessed again.
 const GRAM: usize = 3;
-/// Tokens guessed at once, at least and at most.
-const SHORTEST: usize = 2;
-const LONGEST: usize = 15;
-/// Tokens without a guess after guesses that were wrong, at first and at most.
-const FIRST_PAUSE: usize = 8;
-const LONGEST_PAUSE: usize = 256;
+
+/// Who guesses for one request, and how that went.
+pub(super) struct Speculation {
+    lookup: Lookup,
+    by_lookup: Judge,
+    by_draft: Judge,
+    /// Whether the guesses that are being checked are the draft model's.
+    from_draft: bool,
+    /// What the draft model took since the last step.
+    drafting: Duration,
+}
+
+/// What checking guesses cost: the time of a step without them and what they added to it, and how
+/// many requests waited for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cost {
+    pub(super) step: Duration,
+    pub(super) added: Duration,
+    pub(super) waiting: usize,
+}
+
+impl Speculation {
+    pub(super) fn new(tokens: &[Token]) -> Self {
+        Self {
+            lookup: Lookup::new(tokens),
+            by_lookup: Judge::default(),
+            by_draft: Judge::default(),
+            from_draft: false,
+            drafting: Duration::ZERO,
+        }
+    }
+
+    /// Forgets the text and starts with another one.
+    pub(super) fn restart(&mut self, tokens: &[Token]) {
+        self.lookup = Lookup::new(tokens);
+    }
+
+    /// Adds the next token of the text.
+    pub(super) fn push(&mut self, token: Token) {
+        self.lookup.push(token);
+    }
+
+    /// At most `most` tokens from the text itself; none where its end is new or guessing does not pay.
+    pub(super) fn look_up(&mut self, most: usize) -> &[Token] {
+        self.from_draft = false;
+        match self.by_lookup.allowed() {
+            Some(length) => self.lookup.guess(most.min(length)),
+            None => &[],
+        }
+    }
+
+    /// How many tokens a draft model shall guess; none where that does not pay.
+    pub(super) fn to_draft(&self, most: usize) -> usize {
+        self.by_draft.allowed().map_or(0, |length| length.min(most))
+    }
+
+    /// Notes that a draft model was asked, and how long it took.
+    pub(super) fn drafted(&mut self, took: Duration) {
+        self.from_draft = true;
+        self.drafting += took;
+    }
+
+    /// Learns how many of `guessed` tokens were right, in a step that drew `drawn` tokens.
+    pub(super) fn learn(&mut self, guessed: usize, right: usize, drawn: usize, cost: Cost) {
+        let step = cost.step.as_secs_f64();
+        // Tokens that could have been drawn in the time.
+        let lost = |time: Duration| match step > 0.0 {
+            true => time.as_secs_f64() / step * cost.waiting as f64,
+            false => 0.0,
+        };
+        let drafting = lost(std::mem::take(&mut self.drafting));
+        let (lookup, draft) = match self.from_draft {
+            true => ((0, 0), (guessed, right)),
+            false => ((guessed, right), (0, 0)),
+        };
+        let added = |guessed| if guessed > 0 { lost(cost.added) } else { 0.0 };
+        self.by_lookup.learn(lookup, drawn, added(lookup.0));
+        self.by_draft.learn(draft, drawn, added(draft.0) + drafting);
+    }
+}
 
 /// The text of one request and where each run of tokens in it stood last.
-pub(super) struct Lookup {
+struct Lookup {
     tokens: Vec<Token>,
     /// The place after the last time that these tokens stood before another one.
     follows: HashMap<[Token; GRAM], usize>,
-    /// Tokens to guess next time.
-    length: usize,
-    /// Tokens to wait before the next guess, and after the next wrong one.
-    pause: usize,
-    next_pause: usize,
 }
 
 impl Lookup {
-    pub(super) fn new(tokens: &[Token]) -> Self {
+    fn new(tokens: &[Token]) -> Self {
         let mut lookup = Self {
             tokens: Vec::with_capacity(tokens.len()),
             follows: HashMap::new(),
-            length: 2 * SHORTEST,
-            pause: 0,
-            next_pause: FIRST_PAUSE,
         };
         for &token in tokens {
             lookup.push(token);
@@ -41,21 +109,14 @@ impl Lookup {
         lookup
     }
 
-    /// Adds the next token of the text.
-    pub(super) fn push(&mut self, token: Token) {
+    fn push(&mut self, token: Token) {
         if let Some(gram) = self.tokens.last_chunk::<GRAM>() {
             self.follows.insert(*gram, self.tokens.len());
         }
         self.tokens.push(token);
-        self.pause = self.pause.saturating_sub(1);
     }
 
-    /// Guesses at most `most` further tokens; none where the text's end is new or guessing has not
-    /// paid lately.
-    pub(super) fn guess(&self, most: usize) -> &[Token] {
-        if self.pause > 0 {
-            return &[];
-        }
+    fn guess(&self, most: usize) -> &[Token] {
         let Some(gram) = self.tokens.last_chunk::<GRAM>() else {
             return &[];
         };
@@ -63,25 +124,7 @@ impl Lookup {
             return &[];
         };
         let rest = &self.tokens[from..];
-        &rest[..rest.len().min(self.length).min(most)]
-    }
-
-    /// Learns how many of `guessed` tokens were right.
-    pub(super) fn learn(&mut self, guessed: usize, right: usize) {
-        if guessed == 0 {
-            return;
-        }
-        if right == guessed {
-            self.length = (self.length * 2).min(LONGEST);
-        } else {
-            self.length = (right + 1).clamp(SHORTEST, LONGEST);
-        }
-        if 2 * right >= guessed {
-            self.next_pause = FIRST_PAUSE;
-        } else {
-            self.pause = self.next_pause;
-            self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
-        }
+        &rest[..rest.len().min(most)]
     }
 }
 
@@ -93,12 +136,20 @@ mod tests {
         ids.iter().copied().map(Token).collect()
     }
 
+    fn cost(added: u64) -> Cost {
+        Cost {
+            step: Duration::from_millis(10),
+            added: Duration::from_millis(added),
+            waiting: 1,
+        }
+    }
+
     #[test]
     fn guesses_what_followed_the_last_tokens_before() {
         let mut lookup = Lookup::new(&tokens(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2]));
         assert_eq!(lookup.guess(8), []);
         lookup.push(Token(3));
-        assert_eq!(lookup.guess(8), tokens(&[4, 5, 6, 7]));
+        assert_eq!(lookup.guess(4), tokens(&[4, 5, 6, 7]));
         assert_eq!(lookup.guess(1), tokens(&[4]));
     }
 
@@ -109,16 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn right_guesses_make_longer_ones_and_wrong_ones_pause() {
-        let text = tokens(&(0..64).chain(0..3).collect::<Vec<_>>());
-        let mut lookup = Lookup::new(&text);
-        lookup.learn(4, 4);
-        assert_eq!(lookup.guess(64).len(), 8);
-        lookup.learn(8, 0);
-        assert_eq!(lookup.guess(64), []);
-        for id in 3..3 + FIRST_PAUSE as i32 {
-            lookup.push(Token(id));
-        }
-        assert_eq!(lookup.guess(64).len(), SHORTEST);
+    fn a_guesser_that_does_not_pay_leaves_the_other_alone() {
+        let mut speculation = Speculation::new(&tokens(&[1, 2, 3, 1, 2, 3]));
+        assert!(!speculation.look_up(9).is_empty());
+        speculation.learn(2, 0, 1, cost(20));
+        assert!(speculation.look_up(9).is_empty());
+        assert!(speculation.to_draft(9) > 0);
+        speculation.drafted(Duration::from_millis(30));
+        speculation.learn(2, 2, 3, cost(5));
+        assert_eq!(speculation.to_draft(9), 0);
     }
 }

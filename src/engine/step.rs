@@ -6,6 +6,7 @@ use super::event::FinishReason;
 use super::generator::Generator;
 use super::running::{Drawn, Gaps, Running};
 use super::shared::lock;
+use super::speculate::Cost;
 use crate::batch::SeqId;
 use crate::context::Decoded;
 use crate::error::{Error, ErrorKind, Result};
@@ -186,15 +187,51 @@ impl Generator {
     }
 
     /// Tokens that an answer may go on with, where its sequence can be cut back again.
-    fn guesses(&self, index: usize, most: usize) -> Vec<Token> {
-        let running = &self.running[index];
+    fn guesses(&mut self, index: usize, most: usize) -> Vec<Token> {
+        let survives = self.survives_abort();
+        let running = &mut self.running[index];
         let left = running
             .job
             .worst_case()
             .saturating_sub(running.tokens.len() + 1);
-        match &running.lookup {
-            Some(lookup) if self.survives_abort() => lookup.guess(most.min(left)).to_vec(),
-            _ => Vec::new(),
+        let most = most.min(left);
+        let Some(speculation) = running.speculation.as_mut().filter(|_| survives) else {
+            return Vec::new();
+        };
+        let found = speculation.look_up(most).to_vec();
+        let drafts = speculation.to_draft(most);
+        let Some(draft) = self
+            .draft
+            .as_mut()
+            .filter(|_| found.is_empty() && drafts > 0)
+        else {
+            return found;
+        };
+        let started = Instant::now();
+        let threads = self.context.threads().0;
+        match draft.guess(running.seq, &running.tokens, drafts, threads) {
+            // It still reads, which is no fault of its guesses.
+            Ok(guesses) if guesses.is_empty() => guesses,
+            Ok(guesses) => {
+                speculation.drafted(started.elapsed());
+                guesses
+            }
+            Err(error) => {
+                tracing::error!(%error, "the draft model failed; going on without it");
+                self.draft = None;
+                Vec::new()
+            }
+        }
+    }
+
+    /// What checking so many guesses cost the requests that run.
+    fn cost_of_guesses(&self, guesses: usize) -> Cost {
+        let rows = self.batch.len();
+        let without = self.pace.estimate(rows - guesses);
+        Cost {
+            step: without,
+            added: self.pace.estimate(rows).saturating_sub(without),
+            waiting: self.running.len(),
         }
     }
 
@@ -320,6 +357,7 @@ impl Generator {
 
     /// Draws from the last row, and from the rows of guesses as long as these were right.
     fn draw(&mut self, index: usize, share: &Share) -> Result<Option<FinishReason>> {
+        let cost = self.cost_of_guesses(share.guesses.len());
         let running = &mut self.running[index];
         if running.job.max_tokens == 0 {
             return Ok(Some(FinishReason::MaxTokens));
@@ -350,8 +388,8 @@ impl Generator {
         running.done += right;
         running.drafted += share.guesses.len();
         running.accepted += right;
-        if let Some(lookup) = &mut running.lookup {
-            lookup.learn(share.guesses.len(), right);
+        if let Some(speculation) = &mut running.speculation {
+            speculation.learn(share.guesses.len(), right, right + 1, cost);
         }
         let mut stats = lock(&self.shared.stats);
         stats.now.generated_tokens += drawn;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::admission::Fit;
 use super::budget::taken;
+use super::draft::Draft;
 use super::event::FinishReason;
 use super::generator::Generator;
 use super::metrics::Memory;
@@ -221,12 +222,20 @@ impl Worker {
             memory.compute += taken.compute;
         }
         if let Some(generator) = &mut self.generator {
-            generator.others = memory.context + memory.compute;
+            let draft = generator
+                .draft
+                .as_ref()
+                .map(Draft::memory)
+                .unwrap_or_default();
+            memory.context += draft.context;
+            memory.compute += draft.compute;
+            generator.others = memory.context + memory.compute + draft.weights;
             if let Ok(taken) = taken(&generator.context) {
                 memory.weights = taken.weights;
                 memory.context += taken.context;
                 memory.compute += taken.compute;
             }
+            memory.weights += draft.weights;
         }
         lock(&self.shared.stats).now.memory = memory;
     }

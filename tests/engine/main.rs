@@ -7,6 +7,7 @@ mod cache;
 mod canary;
 mod cancel;
 mod capacity;
+mod draft;
 mod pooled;
 
 use llamakit::engine::{Completion, Engine, EngineParams, Event, Finished, Request};
