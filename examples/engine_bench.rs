@@ -2,13 +2,14 @@
 //!
 //! `cargo run --release --example engine_bench -- --model F --clients 4 --tokens 48`. Prompts are
 //! words in a seeded order, different for each request; `--prefix-words` puts the same words before
-//! all of them. `--print-prompts` prints them as JSON instead, for another server.
+//! all of them. `--print-prompts` prints them as JSON instead, for another server. Memory is what
+//! Linux calls RssAnon, after a tenth of the requests and at the end.
 
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ struct Args {
     ctx: u32,
     threads: Option<u32>,
     latency_ms: u64,
+    budget_mib: Option<u64>,
     seed: u64,
     speculate: bool,
     no_reuse: bool,
@@ -75,7 +77,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     if let Some(threads) = args.threads {
         params = params.threads(threads);
     }
+    if let Some(mib) = args.budget_mib {
+        params = params.memory_budget(mib << 20);
+    }
     let engine = Engine::new(&model, &params)?;
+    let warm = AtomicU64::new(0);
     let next = AtomicUsize::new(0);
     let seen = Mutex::new(Vec::new());
     let start = Instant::now();
@@ -83,9 +89,11 @@ fn run() -> Result<(), Box<dyn Error>> {
         let client = || -> Result<(), Box<dyn Error + Send + Sync>> {
             while let Some(prompt) = prompts.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let one = ask(&engine, prompt, &args)?;
-                seen.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(one);
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.push(one);
+                if seen.len() == prompts.len().div_ceil(10) {
+                    warm.store(rss_anon_kib().unwrap_or(0), Ordering::Relaxed);
+                }
             }
             Ok(())
         };
@@ -98,7 +106,14 @@ fn run() -> Result<(), Box<dyn Error>> {
     .map_err(|error| error.to_string())?;
     let took = start.elapsed();
     let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(report(&engine, &seen, took)?)
+    Ok(report(&engine, &seen, took, warm.into_inner())?)
+}
+
+/// Memory of this process that no file stands behind.
+fn rss_anon_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn ask(engine: &Engine, prompt: &str, args: &Args) -> Result<Seen, Box<dyn Error + Send + Sync>> {
@@ -131,7 +146,7 @@ fn ask(engine: &Engine, prompt: &str, args: &Args) -> Result<Seen, Box<dyn Error
     })
 }
 
-fn report(engine: &Engine, seen: &[Seen], took: Duration) -> std::io::Result<()> {
+fn report(engine: &Engine, seen: &[Seen], took: Duration, warm: u64) -> std::io::Result<()> {
     let tokens: usize = seen.iter().map(|one| one.tokens).sum();
     let mut first: Vec<Duration> = seen.iter().map(|one| one.first).collect();
     let mut gaps: Vec<Duration> = seen
@@ -146,7 +161,8 @@ fn report(engine: &Engine, seen: &[Seen], took: Duration) -> std::io::Result<()>
          \"first_token_ms\": {{\"p50\": {:.1}, \"p95\": {:.1}}}, \
          \"gap_ms\": {{\"p50\": {:.1}, \"p95\": {:.1}, \"p99\": {:.1}}}, \
          \"prompt_tokens_evaluated\": {}, \"prompt_tokens_cached\": {}, \
-         \"drafted\": {}, \"accepted\": {}}}",
+         \"drafted\": {}, \"accepted\": {}, \
+         \"rss_anon_mib\": {{\"warm\": {:.1}, \"end\": {:.1}}}}}",
         seen.len(),
         took.as_secs_f64(),
         tokens as f64 / took.as_secs_f64(),
@@ -159,6 +175,8 @@ fn report(engine: &Engine, seen: &[Seen], took: Duration) -> std::io::Result<()>
         metrics.cached_tokens,
         metrics.drafted_tokens,
         metrics.accepted_tokens,
+        warm as f64 / 1024.0,
+        rss_anon_kib().unwrap_or(0) as f64 / 1024.0,
     )
 }
 
@@ -207,6 +225,7 @@ fn parse() -> Result<Args, Box<dyn Error>> {
         ctx: 4096,
         threads: None,
         latency_ms: 100,
+        budget_mib: None,
         seed: 1,
         speculate: false,
         no_reuse: false,
@@ -225,6 +244,7 @@ fn parse() -> Result<Args, Box<dyn Error>> {
             Long("ctx") => args.ctx = parser.value()?.parse()?,
             Long("threads") => args.threads = Some(parser.value()?.parse()?),
             Long("latency-ms") => args.latency_ms = parser.value()?.parse()?,
+            Long("budget-mib") => args.budget_mib = Some(parser.value()?.parse()?),
             Long("seed") => args.seed = parser.value()?.parse()?,
             Long("speculate") => args.speculate = true,
             Long("no-reuse") => args.no_reuse = true,
