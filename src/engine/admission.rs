@@ -136,30 +136,33 @@ impl Generator {
         self.free.pop()
     }
 
-    /// Gives an empty sequence the longest prefix that is cached, or makes it wait for one of the
-    /// first `before` running requests that computes a longer one: never for a later one, so that no
-    /// two wait for each other. Returns how many tokens the sequence holds.
+    /// Gives an empty sequence the longest prefix that is cached or on disk, or makes it wait for one
+    /// of the first `before` running requests that computes a longer one: never for a later one, so
+    /// that no two wait for each other. Returns how many tokens the sequence holds.
     fn seed(&mut self, running: &mut Running, before: usize) -> usize {
         let have = match self.shares_cells {
             true => self.seed_by_sharing(running),
             false => self.seed_from_snapshot(running),
         };
+        let on_disk = self.on_disk(running, have);
+        let there = on_disk.map_or(have, |found| found.len);
         let earlier = &self.running[..before];
-        let Some(wait) = self.leader(earlier, &running.key, &running.tokens) else {
-            return have;
-        };
-        let Some(leader) = earlier.iter().find(|other| other.id() == wait.leader) else {
-            return have;
-        };
-        let (done, source) = (leader.done, leader.seq);
-        if done < wait.len && wait.len >= have + WORTH_WAITING {
-            running.wait = Some(wait);
-            return have;
+        if let Some(wait) = self.leader(earlier, &running.key, &running.tokens)
+            && let Some(leader) = earlier.iter().find(|other| other.id() == wait.leader)
+        {
+            let (done, source) = (leader.done, leader.seq);
+            if done < wait.len && wait.len >= there + WORTH_WAITING {
+                running.wait = Some(wait);
+                return have;
+            }
+            if self.shares_cells && wait.len > have && wait.len >= there && done >= wait.len {
+                return self.share(source, running.seq, wait.len).unwrap_or(have);
+            }
         }
-        if self.shares_cells && wait.len > have && done >= wait.len {
-            return self.share(source, running.seq, wait.len).unwrap_or(have);
+        match on_disk {
+            Some(found) => self.seed_from_disk(running, found),
+            None => have,
         }
-        have
     }
 
     /// Ends waits whose prefix is there, or will not come.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::budget::within;
 use super::cache::{CacheKey, Place, PrefixCache};
+use super::disk::Disk;
 use super::draft::{self, Draft};
 use super::event::FinishReason;
 use super::governor::Governor;
 use super::pace::Pace;
+use super::persist;
 use super::running::Running;
 use super::shared::{Shared, lock};
 use crate::batch::{Batch, SeqId};
@@ -15,6 +17,7 @@ use crate::context::{Context, ContextParams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kv_cache::MemoryKind;
 use crate::lora::LoraAdapter;
+use crate::token::Token;
 
 /// Prefixes shorter than this are not worth a place in the cache.
 pub(super) const WORTH_CACHING: usize = 8;
@@ -25,6 +28,8 @@ pub(super) struct Generator {
     /// In the order in which they left the queue.
     pub(super) running: Vec<Running>,
     pub(super) cache: PrefixCache,
+    /// Where prefixes outlive the engine.
+    pub(super) disk: Option<Disk>,
     pub(super) free: Vec<SeqId>,
     pub(super) batch: Batch,
     pub(super) pace: Pace,
@@ -61,11 +66,13 @@ impl Generator {
             true => Governor::fixed(threads),
             false => Governor::new(threads),
         };
+        let disk = persist::open(&shared, &context);
         let mut generator = Self {
             shared,
             context,
             running: Vec::new(),
             cache: PrefixCache::default(),
+            disk,
             free: Vec::new(),
             batch: Batch::new(),
             pace,
@@ -167,25 +174,32 @@ impl Generator {
     }
 
     /// Keeps the state of a sequence of `len` tokens on the host.
-    pub(super) fn snapshot(
-        &mut self,
-        key: &CacheKey,
-        seq: SeqId,
-        len: usize,
-        tokens: &[crate::Token],
-    ) {
-        let taken = lock(&self.shared.stats).now.memory.total();
-        let left = self.shared.budget.saturating_sub(taken);
-        let most = self.shared.params.snapshot_memory.min(left);
+    pub(super) fn snapshot(&mut self, key: &CacheKey, seq: SeqId, len: usize, tokens: &[Token]) {
         let tokens = &tokens[..len];
         let known = self.cache.longest_whole(key, tokens);
-        if most == 0 || known.is_some_and(|(known, _)| known == len) {
+        if self.snapshots_limit() == 0 || known.is_some_and(|(known, _)| known == len) {
             return;
         }
-        let Ok(bytes) = self.context.kv_cache_mut().save_sequence(seq) else {
-            return;
-        };
+        if let Ok(bytes) = self.context.kv_cache_mut().save_sequence(seq) {
+            self.keep_snapshot(key, tokens.to_vec(), bytes);
+        }
+    }
+
+    /// Bytes of the budget that contexts leave.
+    pub(super) fn memory_left(&self) -> u64 {
+        let taken = lock(&self.shared.stats).now.memory.total();
+        self.shared.budget.saturating_sub(taken)
+    }
+
+    /// Most bytes for snapshots.
+    fn snapshots_limit(&self) -> u64 {
+        self.shared.params.snapshot_memory.min(self.memory_left())
+    }
+
+    /// Puts the state of a sequence into the cache; others make room for it.
+    pub(super) fn keep_snapshot(&mut self, key: &CacheKey, tokens: Vec<Token>, bytes: Vec<u8>) {
         let size = bytes.len() as u64;
+        let most = self.snapshots_limit();
         if size > most {
             return;
         }
@@ -197,7 +211,7 @@ impl Generator {
             lock(&self.shared.stats).now.evictions += 1;
         }
         self.cache
-            .insert(key.clone(), tokens.to_vec(), Place::Snapshot(bytes));
+            .insert(key.clone(), tokens, Place::Snapshot(bytes));
     }
 
     /// Makes sure that `rows` further cells are free, as far as cached prefixes can leave.

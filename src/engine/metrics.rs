@@ -47,6 +47,10 @@ pub struct Metrics {
     pub evictions: u64,
     /// Cached prefixes that were lost with a context.
     pub dropped_prefixes: u64,
+    /// Prefixes that were read from the [`state_dir`](super::EngineParams::state_dir) for a request.
+    pub prefixes_restored: u64,
+    /// Prefixes that were written there; those it had already are not counted.
+    pub prefixes_written: u64,
     /// Decodes.
     pub steps: u64,
     /// Steps that were aborted.

@@ -6,6 +6,7 @@ mod answer;
 mod budget;
 mod cache;
 mod channel;
+mod disk;
 mod draft;
 mod event;
 mod generator;
@@ -15,6 +16,7 @@ mod metrics;
 mod overflow;
 mod pace;
 mod params;
+mod persist;
 mod pooled;
 mod prefix;
 mod queue;
@@ -138,7 +140,8 @@ impl Engine {
     }
 
     /// Takes no more requests, lets those that run or wait finish until `drain` has passed, ends
-    /// the rest with [`FinishReason::Shutdown`], and frees the contexts.
+    /// the rest with [`FinishReason::Shutdown`], writes cached prefixes to the
+    /// [`state_dir`](EngineParams::state_dir) if there is one, and frees the contexts.
     pub fn shutdown(&self, drain: Duration) {
         self.owner.close(drain);
     }

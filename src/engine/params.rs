@@ -1,5 +1,6 @@
 //! How an engine is set up.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::context::{FlashAttention, KvType};
@@ -27,6 +28,8 @@ pub struct EngineParams {
     pub(super) deterministic: bool,
     pub(super) draft: Option<Model>,
     pub(super) stall_limit: Duration,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) state_cap: u64,
 }
 
 impl Default for EngineParams {
@@ -50,6 +53,8 @@ impl Default for EngineParams {
             deterministic: false,
             draft: None,
             stall_limit: Duration::from_secs(300),
+            state_dir: None,
+            state_cap: 1 << 30,
         }
     }
 }
@@ -194,6 +199,39 @@ impl EngineParams {
     #[must_use]
     pub fn stall_limit(mut self, limit: Duration) -> Self {
         self.stall_limit = limit;
+        self
+    }
+
+    /// Keeps cached prefixes in files of this folder, so that they survive a restart. Default: none,
+    /// nothing is written.
+    ///
+    /// When the engine ends in order ([`shutdown`](super::Engine::shutdown) or its last handle), each
+    /// prefix in its cache becomes a file, the latest used first; its thread is joined after that. An
+    /// engine that starts on the same folder reads the headers of the files, and the state of one
+    /// when a request of the same namespace begins with at least 16 tokens more of it than are in
+    /// memory. Running answers wait while it is read. Not kept are requests without
+    /// [`reuse`](super::Request::reuse), prefixes computed with LoRA adapters, and namespaces with
+    /// names of more than 64 KiB.
+    ///
+    /// A file holds a prompt's tokens and their state. Only its owner can read it: it has mode 0600,
+    /// and the folder is made with mode 0700 if it is missing. Nothing is used before all checksums
+    /// and tokens were compared, and then only with the same model, llama.cpp,
+    /// [`kv_types`](Self::kv_types) and [`flash_attention`](Self::flash_attention); with
+    /// [`deterministic`](Self::deterministic) also the same CPU, build, threads,
+    /// [`parallel`](Self::parallel) and [`micro_batch_size`](Self::micro_batch_size). Other and
+    /// damaged files are named in the log and ignored, and so is a folder that cannot be used.
+    /// Engines may share a folder; what one of them writes is seen by those that start later.
+    #[must_use]
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(folder.into());
+        self
+    }
+
+    /// Most bytes of all files of saved prefixes in the [`state_dir`](Self::state_dir) together,
+    /// whichever model they are of; those not used for longest are removed. Default: 1 GiB.
+    #[must_use]
+    pub fn state_cap(mut self, bytes: u64) -> Self {
+        self.state_cap = bytes;
         self
     }
 

@@ -311,7 +311,7 @@ impl Generator {
 
     /// After a step that was stopped half way: what the cache's own record says counts. Its outputs
     /// are lost, so that a request's last token is computed again, and guesses are forgotten.
-    fn follow_the_cache(&mut self) -> Result<()> {
+    pub(super) fn follow_the_cache(&mut self) -> Result<()> {
         let kv = self.context.kv_cache_mut();
         for running in self
             .running

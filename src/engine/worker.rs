@@ -188,6 +188,7 @@ impl Worker {
             while !generator.running.is_empty() {
                 generator.finish(0, FinishReason::Shutdown);
             }
+            generator.save_to_disk();
         }
         self.contexts = Contexts::default();
     }
