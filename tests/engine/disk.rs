@@ -495,15 +495,24 @@ fn what_was_used_last_leaves_last() {
 
 #[test]
 fn a_conversation_that_grows_takes_one_file() {
-    let tiny = tiny::llama();
+    let tiny = tiny::lookback(7);
     let folder = Folder::new("grows");
     let mut conversation = run_of(40, 13);
     for turn in 0..4 {
-        let answer = answer_and_end(&tiny, &folder.params(), greedy(&conversation, 10));
+        let written = |expected: u64| {
+            let engine = engine(&tiny, &folder.params());
+            let answer = complete(&engine, greedy(&conversation, 10));
+            engine.shutdown(Duration::from_secs(60));
+            assert_eq!(engine.metrics().prefixes_written, expected, "turn {turn}");
+            folder.only_file();
+            answer
+        };
+        let answer = written(1);
         assert_eq!(answer.finished.cached_tokens > 0, turn > 0);
+        // Asked again, nothing is new.
+        assert_eq!(written(0).tokens, answer.tokens);
         conversation.extend(answer.tokens);
         conversation.extend(run_of(10, turn));
-        folder.only_file();
     }
 }
 
