@@ -1,4 +1,4 @@
-//! Every tiny model loads and computes, and the one with a known answer gives it.
+//! Every tiny model loads and computes, and those with a known answer give it.
 
 #![cfg(feature = "inference")]
 
@@ -134,6 +134,27 @@ fn lookback_answers_as_promised_by_a_wide_margin() {
             let close = logits.iter().filter(|logit| best - **logit < 10.0).count();
             assert_eq!(close, 1, "distance {distance}");
             all.push(next);
+            logits = decode(&mut context, &[next], all.len() - 1);
+        }
+    }
+}
+
+#[test]
+fn every_memory_is_recalled_as_promised_by_a_wide_margin() {
+    for tiny in tiny::recalling() {
+        let mut context = context(&load(&tiny));
+        let mut all: Vec<u32> = (0..70).map(|i| (i * 37 + 11) % 160).collect();
+        // What mamba's state is about, long before the end.
+        all[3] = 177;
+        let prompt: Vec<Token> = all.iter().map(|&id| Token(id as i32)).collect();
+        let mut logits = decode(&mut context, &prompt, 0);
+        for step in 0..60 {
+            let (next, expected) = (greedy(logits), tiny::recalled(&tiny, &all));
+            assert_eq!(next.0 as u32, expected, "{} at {step}", tiny.name());
+            let best = logits[expected as usize];
+            let close = logits.iter().filter(|logit| best - **logit < 10.0).count();
+            assert_eq!(close, 1, "{} at {step}", tiny.name());
+            all.push(expected);
             logits = decode(&mut context, &[next], all.len() - 1);
         }
     }

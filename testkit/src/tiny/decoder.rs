@@ -161,7 +161,7 @@ pub fn lookback_successor(token: u32, n_vocab: u32) -> u32 {
 
 /// What all have: hyper-parameters, vocabulary, embeddings and an output of its own, so that the
 /// current token does not always repeat itself.
-fn base(name: &str, arch: &str, vocab: vocab::Vocab) -> Tiny {
+pub(super) fn base(name: &str, arch: &str, vocab: vocab::Vocab) -> Tiny {
     let mut tiny = Tiny::new(name, arch);
     tiny.hparams([
         ("context_length", CONTEXT.into()),

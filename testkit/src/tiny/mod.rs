@@ -5,6 +5,7 @@
 mod decoder;
 mod encoder;
 mod lora;
+mod recall;
 mod recurrent;
 mod vocab;
 mod weights;
@@ -16,6 +17,7 @@ use llamakit::gguf::{TensorType, Value, Writer};
 pub use decoder::{gemma3, llama, llama_spm, lookback, lookback_successor, moe};
 pub use encoder::{bert, reranker, t5};
 pub use lora::lora;
+pub use recall::{recalled, recalling};
 pub use recurrent::{lfm2, mamba};
 
 /// One model of every kind of memory that can be decoded with: plain, sliding window, recurrent, hybrid.
