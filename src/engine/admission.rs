@@ -1,94 +1,88 @@
-//! Lets requests in: whether one fits beside those that run, and from which cached prefix it starts.
-
-use std::cmp::Reverse;
+//! Lets requests in and gives them their first cells: carries out what `schedule.rs` decides.
 
 use super::cache::{CacheKey, Place};
 use super::event::FinishReason;
 use super::generator::Generator;
-use super::running::{Running, Wait, key_of};
+use super::running::{Running, key_of};
+use super::schedule::{self, Fit, Limits, Peer, Start, WORTH_WAITING, Wait, Wake};
 use super::shared::{Job, lock};
 use crate::batch::SeqId;
 use crate::error::{Error, ErrorKind};
 use crate::kv_cache::MemoryKind;
 use crate::token::Token;
 
-/// A shared prefix that another request still computes is waited for when it is at least this much
-/// longer than what is there already.
-const WORTH_WAITING: usize = 16;
-
-/// Whether a request can run now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fit {
-    Now,
-    /// When others are done.
-    Later,
-    /// In a context of more cells, which can be made when nothing runs.
-    Grow,
-}
-
 impl Generator {
+    /// Whether a request can run now.
     pub(super) fn fit(&self, job: &Job) -> Fit {
-        if self.running.len() >= self.shared.params.parallel as usize {
-            return Fit::Later;
-        }
-        let worst = job.worst_case();
-        if worst > self.longest() {
-            return match self.running.is_empty() {
-                true => Fit::Grow,
-                false => Fit::Later,
-            };
-        }
-        if self.shared.params.deterministic || self.is_recurrent() {
-            return Fit::Now;
-        }
-        let kv = self.context.kv_cache();
-        let held = kv.cells_of(self.running.iter().map(|running| running.seq));
-        let growth: usize = self
-            .running
-            .iter()
-            .map(|running| running.growth() - running.wait.map_or(0, |wait| wait.len))
-            .sum();
-        let shared = match self.shares_cells && job.reuse {
-            true => self
-                .leader(&self.running, &key_of(job), &job.prompt)
-                .map_or(0, |wait| wait.len),
-            false => 0,
+        let key = key_of(job);
+        let new = job.peer(&key);
+        let running = self.peers();
+        let limits = self.limits();
+        let held = || self.held_with(None);
+        let saved = || {
+            let cached = self.cached(&key, &job.prompt, job.reuse);
+            let (len, _) = cached.unwrap_or_default();
+            let start = limits.start(&running, running.len(), &new, len, WORTH_WAITING);
+            limits.saved(&running, &new, start, || self.held_of_cached(cached))
         };
-        if held + growth + worst - shared <= kv.capacity() {
-            Fit::Now
-        } else {
-            Fit::Later
+        limits.fit(&running, &new, held, saved)
+    }
+
+    /// Whether a request can run without a cell that another one holds.
+    pub(super) fn fits_alone(&self, running: &Running) -> bool {
+        let held = || self.held_with(None);
+        let fit = self
+            .limits()
+            .fit(&self.peers(), &running.peer(), held, || 0);
+        fit == Fit::Now
+    }
+
+    fn limits(&self) -> Limits {
+        let params = &self.shared.params;
+        let kv = self.context.kv_cache();
+        let own_room = params.deterministic || kv.kind() == MemoryKind::Recurrent;
+        Limits {
+            parallel: params.parallel as usize,
+            longest: self.longest(),
+            pool: (!own_room).then(|| kv.capacity()),
+            shares_cells: self.shares_cells,
+            grain: match params.deterministic {
+                true => self.context.micro_batch_size(),
+                false => 1,
+            },
         }
     }
 
-    fn is_recurrent(&self) -> bool {
-        self.context.kv_cache().kind() == MemoryKind::Recurrent
+    fn peers(&self) -> Vec<Peer<'_>> {
+        self.running.iter().map(Running::peer).collect()
     }
 
-    /// Of these requests the one whose prompt shares the longest prefix with another one. Where a
-    /// finished prefix cannot be shared any more, only of those that still compute it.
-    fn leader(&self, among: &[Running], key: &CacheKey, prompt: &[Token]) -> Option<Wait> {
-        let shared = among.iter().filter_map(|other| {
-            let usable = other.job.reuse && !other.shifted && other.key == *key;
-            let len = common_prefix(&other.job.prompt, &prompt[..prompt.len() - 1]);
-            let len = self.sharable(len);
-            let there = other.done >= len;
-            let wait = Wait {
-                leader: other.id(),
-                len,
-            };
-            (usable && len > 0 && (self.shares_cells || !there)).then_some((wait, there))
-        });
-        let best = shared.max_by_key(|(wait, there)| (wait.len, *there, Reverse(wait.leader)));
-        best.map(|(wait, _)| wait)
+    /// Cells that the running requests that do not shift hold, together with those of `other`.
+    fn held_with(&self, other: Option<SeqId>) -> usize {
+        let staying = self.running.iter().filter(|running| !running.peer().shifts);
+        let sequences = staying.map(|running| running.seq).chain(other);
+        self.context.kv_cache().cells_of(sequences)
     }
 
-    /// How much of a common prefix another request can start from.
-    fn sharable(&self, len: usize) -> usize {
-        match self.shared.params.deterministic {
-            true => len - len % self.context.micro_batch_size(),
-            false => len,
-        }
+    /// How many cells of a cached prefix these hold: what they share of it is its beginning.
+    fn held_of_cached(&self, cached: Option<(usize, u64)>) -> usize {
+        let Some((len, id)) = cached else { return 0 };
+        let Some(Place::Sequence(seq)) = self.cache.get(id).map(|entry| &entry.place) else {
+            return 0;
+        };
+        let alone = self.context.kv_cache().len(*seq);
+        (self.held_with(None) + alone - self.held_with(Some(*seq))).min(len)
+    }
+
+    /// The longest prefix of a prompt that is cached: how many tokens, where.
+    fn cached(&self, key: &CacheKey, prompt: &[Token], reuse: bool) -> Option<(usize, u64)> {
+        let most = prompt.len() - 1;
+        let found = match self.shares_cells {
+            _ if !reuse => None,
+            true => self.cache.longest_shared(key, prompt),
+            false => self.cache.longest_whole(key, &prompt[..most]),
+        };
+        found.map(|(len, id)| (len.min(most), id))
     }
 
     /// Takes a request in that [`fit`](Self::fit) said yes to.
@@ -100,21 +94,19 @@ impl Generator {
             job.finish_unstarted(FinishReason::Failed(error));
             return;
         };
-        let reuse = job.reuse;
         let mut running = Running::new(job, key, seq, &self.shared);
-        let cached = if reuse {
-            self.seed(&mut running, self.running.len())
-        } else {
-            0
-        };
-        if running.wait.is_none() {
-            self.begin(&mut running, cached);
-        }
+        running.turn = self.turn;
+        self.seed(&mut running, self.running.len(), WORTH_WAITING);
         self.running.push(running);
     }
 
-    /// Tells the caller what a request starts from, and counts it.
+    /// Lets a request compute what comes after the `cached` tokens that its sequence holds.
     fn begin(&self, running: &mut Running, cached: usize) {
+        running.wait = None;
+        running.done = cached;
+        if running.announced {
+            return;
+        }
         running.announce(cached);
         let mut stats = lock(&self.shared.stats);
         stats.now.cache_hits += u64::from(cached > 0);
@@ -136,33 +128,38 @@ impl Generator {
         self.free.pop()
     }
 
-    /// Gives an empty sequence the longest prefix that is cached or on disk, or makes it wait for one
-    /// of the first `before` running requests that computes a longer one: never for a later one, so
-    /// that no two wait for each other. Returns how many tokens the sequence holds.
-    fn seed(&mut self, running: &mut Running, before: usize) -> usize {
-        let have = match self.shares_cells {
-            true => self.seed_by_sharing(running),
-            false => self.seed_from_snapshot(running),
+    /// Gives an empty sequence what [`Limits::start`] chooses among the `running` requests, or what is
+    /// on disk where that is more, or makes it wait, with nothing in it meanwhile.
+    fn seed(&mut self, running: &mut Running, before: usize, patience: usize) {
+        if !self.shares_cells && running.job.reuse {
+            self.mark_branch(running);
+        }
+        let cached = self.cached(&running.key, &running.tokens, running.job.reuse);
+        let (len, _) = cached.unwrap_or_default();
+        let limits = self.limits();
+        let start = limits.start(&self.peers(), before, &running.peer(), len, patience);
+        let there = match start {
+            Start::Cached => len,
+            Start::Shared(_, len) | Start::Wait(Wait { len, .. }) => len,
         };
-        let on_disk = self.on_disk(running, have);
-        let there = on_disk.map_or(have, |found| found.len);
-        let earlier = &self.running[..before];
-        if let Some(wait) = self.leader(earlier, &running.key, &running.tokens)
-            && let Some(leader) = earlier.iter().find(|other| other.id() == wait.leader)
-        {
-            let (done, source) = (leader.done, leader.seq);
-            if done < wait.len && wait.len >= there + WORTH_WAITING {
-                running.wait = Some(wait);
-                return have;
-            }
-            if self.shares_cells && wait.len > have && wait.len >= there && done >= wait.len {
-                return self.share(source, running.seq, wait.len).unwrap_or(have);
-            }
+        if let Some(found) = self.on_disk(running, there) {
+            let has = self.seed_from_disk(running, found);
+            self.begin(running, has);
+            return;
         }
-        match on_disk {
-            Some(found) => self.seed_from_disk(running, found),
-            None => have,
+        if let Start::Wait(wait) = start {
+            running.wait = Some(wait);
+            return;
         }
+        if let Some((_, id)) = cached.filter(|_| self.shares_cells) {
+            self.cache.touch(id);
+        }
+        let has = match start {
+            Start::Shared(place, len) => self.share(self.running[place].seq, running.seq, len),
+            _ if self.shares_cells => self.share_cached(running.seq, cached),
+            _ => Some(self.restore(running)),
+        };
+        self.begin(running, has.unwrap_or(0));
     }
 
     /// Ends waits whose prefix is there, or will not come.
@@ -171,35 +168,54 @@ impl Generator {
             let Some(wait) = self.running[index].wait else {
                 continue;
             };
-            let computing = self.running.iter().any(|leader| {
-                leader.id() == wait.leader && leader.done < wait.len && leader.wait.is_none()
-            });
-            if computing {
+            let wake = schedule::wake(&self.peers(), wait);
+            if wake == Wake::NotYet {
                 continue;
             }
+            let source = match wake {
+                Wake::There(place) => Some(self.running[place].seq),
+                _ => None,
+            };
             // Taken out while the others are looked at.
             let mut running = self.running.remove(index);
-            running.wait = None;
-            let cached = self.seed(&mut running, index);
-            if running.wait.is_none() {
-                self.begin(&mut running, cached);
+            match source {
+                // Exactly what was promised: its worst case was counted without these cells.
+                Some(source) if self.shares_cells => {
+                    let has = self.share(source, running.seq, wait.len);
+                    self.begin(&mut running, has.unwrap_or(0));
+                }
+                Some(_) => {
+                    let has = self.restore(&running);
+                    self.begin(&mut running, has);
+                }
+                // Whoever was counted with a shared prefix goes on sharing all there is.
+                None => self.seed(&mut running, index, 1),
             }
             self.running.insert(index, running);
         }
     }
 
-    fn seed_by_sharing(&mut self, running: &Running) -> usize {
-        let most = running.tokens.len() - 1;
-        let Some((len, id)) = self.cache.longest_shared(&running.key, &running.tokens) else {
-            return 0;
-        };
-        let len = len.min(most);
-        let Some(Place::Sequence(source)) = self.cache.get(id).map(|entry| &entry.place) else {
-            return 0;
-        };
-        let source = *source;
-        self.cache.touch(id);
-        self.share(source, running.seq, len).unwrap_or(0)
+    /// After the cells were lost: the running requests compute again what they have in common
+    /// together, as they did before, or their cells might not suffice.
+    pub(super) fn wait_again(&mut self) {
+        for index in 0..self.running.len() {
+            let peers = self.peers();
+            let start = self
+                .limits()
+                .start(&peers[..index], index, &peers[index], 0, 1);
+            self.running[index].wait = match start {
+                Start::Wait(wait) if self.shares_cells => Some(wait),
+                _ => None,
+            };
+        }
+    }
+
+    fn share_cached(&mut self, target: SeqId, cached: Option<(usize, u64)>) -> Option<usize> {
+        let (len, id) = cached?;
+        match self.cache.get(id).map(|entry| &entry.place) {
+            Some(Place::Sequence(source)) => self.share(*source, target, len),
+            _ => None,
+        }
     }
 
     /// Makes `target` hold the first `len` tokens of `source`, in the same cells.
@@ -211,19 +227,20 @@ impl Generator {
         (kv.len(target) == len).then_some(len)
     }
 
-    fn seed_from_snapshot(&mut self, running: &mut Running) -> usize {
+    /// Where this prompt leaves the ones before, others may leave too.
+    fn mark_branch(&self, running: &mut Running) {
         let most = running.tokens.len() - 1;
-        // Where this prompt leaves the ones before, others may leave too.
         if let Some((len, _)) = self.cache.longest_shared(&running.key, &running.tokens) {
             running.branch = Some(len.min(most));
         }
+    }
+
+    /// Fills an empty sequence from the longest snapshot; returns how many tokens it has.
+    fn restore(&mut self, running: &Running) -> usize {
         if self.attach(&running.key, &running.job.adapters).is_err() {
             return 0;
         }
-        while let Some((len, id)) = self
-            .cache
-            .longest_whole(&running.key, &running.tokens[..most])
-        {
+        while let Some((len, id)) = self.cached(&running.key, &running.tokens, running.job.reuse) {
             let Some(Place::Snapshot(bytes)) = self.cache.get(id).map(|entry| &entry.place) else {
                 return 0;
             };
@@ -244,8 +261,4 @@ impl Generator {
         }
         0
     }
-}
-
-fn common_prefix(a: &[Token], b: &[Token]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

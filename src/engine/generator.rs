@@ -36,8 +36,8 @@ pub(super) struct Generator {
     pub(super) governor: Governor,
     /// Whether sequences share cells; else snapshots on the host carry prefixes.
     pub(super) shares_cells: bool,
-    /// Whose turn it is where not all can compute together.
-    pub(super) turn: usize,
+    /// Counts steps, to tell whose turn it is where not all can compute together.
+    pub(super) turn: u64,
     /// The adapters that are attached, as in [`CacheKey`].
     pub(super) attached: String,
     /// Guesses what requests that ask for it will say.
@@ -272,6 +272,7 @@ impl Generator {
             // Its id is taken by order, as those of a new context are.
             running.seq = self.free.pop().unwrap_or(SeqId(0));
         }
+        self.wait_again();
         for (key, tokens, bytes) in saved {
             if !self.shares_cells {
                 self.cache.insert(key, tokens, Place::Snapshot(bytes));

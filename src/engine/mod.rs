@@ -22,6 +22,7 @@ mod prefix;
 mod queue;
 mod request;
 mod running;
+mod schedule;
 mod shared;
 mod speculate;
 mod step;

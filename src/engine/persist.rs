@@ -112,6 +112,8 @@ impl Generator {
         let (cells, bytes) = disk.size(file);
         let bytes = bytes.saturating_add(self.cache.snapshot_bytes());
         let fits = self.can_have(cells) && bytes <= self.memory_left();
+        // It takes cells of its own, also where some that others hold were counted on.
+        let fits = fits && self.fits_alone(running);
         (fits && len >= have + WORTH_READING).then_some(OnDisk { file, len })
     }
 
@@ -134,7 +136,7 @@ impl Generator {
         {
             self.make_room(disk.size(found.file).0);
         }
-        match self.restore(running, &state, found.len) {
+        match self.put_state(running, &state, found.len) {
             Ok(()) => {
                 let len = found.len;
                 lock(&self.shared.stats).now.prefixes_restored += 1;
@@ -159,7 +161,7 @@ impl Generator {
     }
 
     /// What the restored sequence begins with is compared with the request's tokens one by one.
-    fn restore(&mut self, running: &Running, state: &[u8], len: usize) -> Result<()> {
+    fn put_state(&mut self, running: &Running, state: &[u8], len: usize) -> Result<()> {
         self.attach(&running.key, &[])?;
         let kv = self.context.kv_cache_mut();
         kv.restore_sequence(running.seq, state)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::cache::CacheKey;
 use super::event::{Event, FinishReason, Finished, Timing, TokenEvent};
 use super::request::Overflow;
+use super::schedule::{Peer, Wait};
 use super::shared::{Job, Shared};
 use super::speculate::Speculation;
 use super::stop::StopStrings;
@@ -15,23 +16,19 @@ use crate::sampler::LogProbs;
 use crate::text::TextDecoder;
 use crate::token::Token;
 
-/// A request that waits for another one to compute the prefix that both share.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wait {
-    pub(super) leader: u64,
-    /// Tokens that they share.
-    pub(super) len: usize,
-}
-
 pub(super) struct Running {
     pub(super) job: Box<Job>,
     pub(super) key: CacheKey,
     pub(super) seq: SeqId,
     pub(super) wait: Option<Wait>,
+    /// The step that it took part in last, or came before.
+    pub(super) turn: u64,
     /// The prompt and the tokens drawn, those that left the window removed.
     pub(super) tokens: Vec<Token>,
     /// How many of these the KV cache holds in `seq`.
     pub(super) done: usize,
+    /// Whether its caller knows that it has started.
+    pub(super) announced: bool,
     /// Whether its whole prompt has been computed once.
     pub(super) prompt_done: bool,
     /// Whether tokens have left its window, so that its state is no prefix of anything.
@@ -78,8 +75,10 @@ impl Running {
             key,
             seq,
             wait: None,
+            turn: 0,
             tokens: job.prompt.clone(),
             done: 0,
+            announced: false,
             prompt_done: false,
             shifted: false,
             branch: None,
@@ -111,7 +110,7 @@ impl Running {
 
     /// Says that the request has left the queue, with what it starts from.
     pub(super) fn announce(&mut self, cached: usize) {
-        self.done = cached;
+        self.announced = true;
         self.cached_tokens = cached;
         self.job.events.send(Event::Started {
             cached_tokens: cached,
@@ -129,9 +128,15 @@ impl Running {
         self.prompt_done && self.rest().len() == 1
     }
 
-    /// Cells it may still take.
-    pub(super) fn growth(&self) -> usize {
-        self.job.worst_case().saturating_sub(self.done)
+    /// This request as others see it.
+    pub(super) fn peer(&self) -> Peer<'_> {
+        Peer {
+            id: self.id(),
+            done: self.done,
+            wait: self.wait,
+            reuse: self.job.reuse && !self.shifted,
+            ..self.job.peer(&self.key)
+        }
     }
 
     /// Notes that `count` further tokens are in the KV cache.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::budget::budget;
+use super::cache::CacheKey;
 use super::channel::Sender;
 use super::event::{Event, FinishReason, Finished};
 use super::metrics::{Metrics, Stats};
@@ -12,6 +13,7 @@ use super::params::{EngineParams, Resolved};
 use super::pooled::PooledJob;
 use super::queue::Queue;
 use super::request::Overflow;
+use super::schedule::Peer;
 use crate::context::AbortHandle;
 use crate::error::Result;
 use crate::lora::LoraAdapter;
@@ -89,6 +91,20 @@ impl Job {
         match self.overflow {
             Overflow::Shift { .. } => self.window,
             _ => (self.prompt.len() + self.max_tokens).min(self.window),
+        }
+    }
+
+    /// This request as others see it when it starts.
+    pub(super) fn peer<'a>(&'a self, key: &'a CacheKey) -> Peer<'a> {
+        Peer {
+            id: self.control.id,
+            key,
+            prompt: &self.prompt,
+            reuse: self.reuse,
+            worst: self.worst_case(),
+            done: 0,
+            wait: None,
+            shifts: matches!(self.overflow, Overflow::Shift { .. }),
         }
     }
 

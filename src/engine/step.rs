@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::event::FinishReason;
 use super::generator::Generator;
 use super::running::{Drawn, Gaps, Running};
+use super::schedule::{self, Ready};
 use super::shared::lock;
 use super::speculate::Cost;
 use crate::batch::SeqId;
@@ -80,15 +81,14 @@ impl Generator {
             outputs += 1 + guesses.len();
             shares.push(self.add(index, 1, guesses));
         }
-        let mut room = self.prompt_rows(&answering, chosen.len());
-        for &index in &chosen {
+        let room = self.prompt_rows(&answering, chosen.len());
+        let wanted = chosen.iter().filter_map(|&index| {
             let running = &self.running[index];
-            if running.is_answering() || room == 0 || outputs >= most_outputs {
-                continue;
-            }
-            let rows = (self.border(running) - running.done).min(room);
-            room -= rows;
-            outputs += 1;
+            let rows = self.border(running) - running.done;
+            (!running.is_answering()).then_some((index, rows))
+        });
+        let parts = most_outputs.saturating_sub(outputs);
+        for (index, rows) in schedule::share_out(wanted, room, parts) {
             shares.push(self.add(index, rows, Vec::new()));
         }
         Ok(shares)
@@ -96,22 +96,25 @@ impl Generator {
 
     /// The requests that can compute together in the next step, after attaching their adapters.
     fn chosen(&mut self) -> Result<Option<Vec<usize>>> {
-        let ready: Vec<usize> = (0..self.running.len())
-            .filter(|&index| self.running[index].wait.is_none())
+        let ready: Vec<Ready<&str>> = self
+            .running
+            .iter()
+            .enumerate()
+            .filter(|(_, running)| running.wait.is_none())
+            .map(|(index, running)| (index, running.turn, running.key.adapters.as_str()))
             .collect();
-        if ready.is_empty() {
+        let chosen = schedule::together(&ready, self.shared.params.deterministic);
+        let Some(&first) = chosen.first() else {
             return Ok(None);
+        };
+        self.turn += 1;
+        for &index in &chosen {
+            self.running[index].turn = self.turn;
         }
-        self.turn = self.turn.wrapping_add(1);
-        let first = ready[self.turn % ready.len()];
         let key = self.running[first].key.clone();
         let adapters = self.running[first].job.adapters.clone();
         self.attach(&key, &adapters)?;
-        if self.shared.params.deterministic {
-            return Ok(Some(vec![first]));
-        }
-        let together = |&index: &usize| self.running[index].key.adapters == key.adapters;
-        Ok(Some(ready.into_iter().filter(together).collect()))
+        Ok(Some(chosen))
     }
 
     /// How many tokens of prompts go beside the running answers.
@@ -144,26 +147,21 @@ impl Generator {
 
     /// Where the next chunk of a prompt ends at the latest.
     fn border(&self, running: &Running) -> usize {
-        let end = running.tokens.len();
-        let after = |border: usize| if border > running.done { border } else { end };
+        let (done, end) = (running.done, running.tokens.len());
+        let next = |every: usize| (done / every + 1) * every;
         let params = &self.shared.params;
         if params.deterministic {
-            let micro = self.context.micro_batch_size();
-            return ((running.done / micro + 1) * micro).min(end);
+            return schedule::border(done, end, [next(self.context.micro_batch_size())]);
         }
-        let mut border = end;
-        for follower in &self.running {
-            if let Some(wait) = follower.wait.filter(|wait| wait.leader == running.id()) {
-                border = border.min(after(wait.len));
-            }
-        }
+        let waits = self.running.iter().filter_map(|follower| follower.wait);
+        let waited_for = waits.filter(|wait| wait.leader == running.id());
+        let mut stops: Vec<usize> = waited_for.map(|wait| wait.len).collect();
         if !self.shares_cells && running.job.reuse && !running.prompt_done {
-            let gap = params.checkpoint_gap as usize;
-            border = border.min(after((running.done / gap + 1) * gap));
-            border = border.min(after(running.branch.unwrap_or(end)));
-            border = border.min(after(end - 1));
+            stops.push(next(params.checkpoint_gap as usize));
+            stops.extend(running.branch);
+            stops.push(end - 1);
         }
-        border
+        schedule::border(done, end, stops)
     }
 
     fn add(&mut self, index: usize, rows: usize, guesses: Vec<Token>) -> Share {

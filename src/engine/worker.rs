@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::admission::Fit;
 use super::budget::taken;
 use super::draft::Draft;
 use super::event::FinishReason;
 use super::generator::Generator;
 use super::metrics::Memory;
 use super::pooled::{Contexts, PooledJob};
+use super::schedule::Fit;
 use super::shared::{Ended, Job, Shared, Work, lock};
 use crate::error::{Error, ErrorKind, Result};
 

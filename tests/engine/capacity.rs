@@ -1,6 +1,7 @@
 //! More than fits: admission, windows, larger contexts, small pools.
 
 use super::*;
+use llamakit::engine::Overflow;
 
 #[test]
 fn four_requests_near_the_limit_end_one_by_one() {
@@ -87,4 +88,89 @@ fn a_window_that_no_memory_holds_is_an_error_and_the_engine_goes_on() {
         complete(&engine, greedy(&run_of(20, 1), 10)).tokens.len(),
         10
     );
+}
+
+#[test]
+fn windows_that_move_on_take_no_cells_of_others() {
+    // They share most of their prompts, and need cells of their own when these leave their windows.
+    let params = params().context_length(128).pool(256);
+    let engine = engine(&tiny::lookback(7), &params);
+    let prefix = run_of(90, 1);
+    let answers: Vec<_> = (0..4)
+        .map(|index| {
+            let prompt = [prefix.clone(), run_of(5, 10 + index)].concat();
+            let request = greedy(&prompt, 100).overflow(Overflow::Shift { keep: 4 });
+            engine.submit(request).unwrap()
+        })
+        .collect();
+    for answer in answers {
+        assert_eq!(answer.complete().unwrap().tokens.len(), 100);
+    }
+}
+
+#[test]
+fn those_who_wait_for_a_prefix_have_room_for_it() {
+    for tiny in tiny::recalling() {
+        // Where no cells are shared, each needs a copy of what all have in common.
+        let engine = engine(&tiny, &params().context_length(200).pool(512));
+        let prefix = run_of(150, 2);
+        let answers: Vec<_> = (0..4)
+            .map(|index| {
+                let prompt = [prefix.clone(), run_of(5, 20 + index)].concat();
+                engine.submit(greedy(&prompt, 40)).unwrap()
+            })
+            .collect();
+        for answer in answers {
+            let answer = answer.complete();
+            let tokens = answer
+                .unwrap_or_else(|e| panic!("{}: {e}", tiny.name()))
+                .tokens;
+            assert_eq!(tokens.len(), 40);
+        }
+    }
+}
+
+#[test]
+fn more_requests_than_sequences_take_turns() {
+    // Three ids for two that run and one that is cached.
+    let tiny = tiny::lookback(5);
+    let few = engine(&tiny, &params().parallel(2).cached_sequences(1));
+    // As many as there can be.
+    let many = engine(
+        &tiny,
+        &params()
+            .context_length(32)
+            .parallel(256)
+            .cached_sequences(28),
+    );
+    for (engine, sequences, requests) in [(few, 3, 30), (many, 256, 300)] {
+        let prompts: Vec<_> = (0..requests)
+            .map(|index| run_of(12, 3000 + index))
+            .collect();
+        let answers: Vec<_> = prompts
+            .iter()
+            .map(|prompt| engine.submit(greedy(prompt, 8)).unwrap())
+            .collect();
+        for (answer, prompt) in answers.into_iter().zip(&prompts) {
+            assert_eq!(answer.complete().unwrap().tokens, solo(&tiny, prompt, 8));
+        }
+        let metrics = engine.metrics();
+        assert_eq!(metrics.sequences, sequences);
+        assert!(metrics.evictions > 0, "{metrics:?}");
+    }
+}
+
+#[test]
+fn a_step_may_have_more_rows_than_are_computed_at_once() {
+    let tiny = tiny::lookback(5);
+    let params = params().context_length(64).parallel(40).micro_batch_size(8);
+    let engine = engine(&tiny, &params);
+    let prompts: Vec<_> = (0..40).map(|index| run_of(20, 4000 + index)).collect();
+    let answers: Vec<_> = prompts
+        .iter()
+        .map(|prompt| engine.submit(greedy(prompt, 30).speculate(true)).unwrap())
+        .collect();
+    for (answer, prompt) in answers.into_iter().zip(&prompts) {
+        assert_eq!(answer.complete().unwrap().tokens, solo(&tiny, prompt, 30));
+    }
 }
