@@ -130,6 +130,38 @@ fn wrong_prompts_are_named() {
 }
 
 #[test]
+fn an_empty_text_is_refused_unless_the_model_begins_with_a_token() {
+    let none = engine(&tiny::llama(), &params());
+    match none.submit(Request::new("").max_tokens(1)) {
+        Err(SubmitError::Invalid(error)) => {
+            assert!(error.to_string().contains("no tokens"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let begins = engine(&tiny::llama_spm(), &params());
+    let request = Request::new("").ignore_eos(true).max_tokens(3);
+    let answer = complete(&begins, request);
+    assert_eq!(answer.finished.prompt_tokens, 1);
+    assert_eq!(answer.tokens.len(), 3);
+}
+
+#[test]
+fn a_prompt_may_be_special_tokens_alone() {
+    for tiny in [tiny::llama(), tiny::mamba(), tiny::lfm2()] {
+        let engine = engine(&tiny, &params());
+        let special = "<|im_start|><|im_end|><|im_start|>";
+        let request = Request::new(special).ignore_eos(true).max_tokens(5);
+        let answer = complete(&engine, request.sampler(Sampler::greedy()));
+        assert_eq!(answer.finished.prompt_tokens, 3, "{}", tiny.name());
+        assert_eq!(answer.tokens.len(), 5);
+        // The same again, from what is cached.
+        let request = Request::new(special).ignore_eos(true).max_tokens(5);
+        let again = complete(&engine, request.sampler(Sampler::greedy()));
+        assert_eq!(again.tokens, answer.tokens);
+    }
+}
+
+#[test]
 fn the_seed_is_reported_and_repeats_the_answer() {
     let engine = engine(&tiny::llama(), &params());
     let request = |sampler| {

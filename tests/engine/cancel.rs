@@ -92,6 +92,33 @@ fn what_an_aborted_step_left_is_right() {
 }
 
 #[test]
+fn whenever_it_is_cancelled_what_it_leaves_is_right() {
+    for tiny in tiny::recalling() {
+        let params = params().micro_batch_size(16).checkpoint_gap(8);
+        let engine = engine(&tiny, &params);
+        let mut prompt = run_of(70, 5);
+        prompt[0] = Token(170);
+        let expected = solo(&tiny, &prompt, 20);
+        // Longer than a whole answer: queued, started, a few parts, tokens, finished.
+        for events in 0..40 {
+            let other = engine.submit(greedy(&prompt[..60], 20)).unwrap();
+            let mut answer = engine.submit(greedy(&prompt, 20)).unwrap();
+            answer.by_ref().take(events).for_each(drop);
+            drop(answer);
+            let next = complete(&engine, greedy(&prompt, 20));
+            assert_eq!(next.tokens, expected, "{}: {events}", tiny.name());
+            other.complete().unwrap();
+        }
+        let metrics = engine.metrics();
+        assert_eq!((metrics.requests, metrics.failed), (120, 0));
+        assert!(
+            metrics.cancelled > 0 && metrics.cache_hits > 0,
+            "{metrics:?}"
+        );
+    }
+}
+
+#[test]
 fn shutting_down_drains_or_ends() {
     let (engine, prompt) = slow();
     let short = engine.submit(greedy(&run_of(10, 4), 5)).unwrap();

@@ -16,6 +16,7 @@ mod asan;
 #[path = "../../build/bindings.rs"]
 mod bindings;
 mod bindings_cmd;
+mod canary;
 mod cargo;
 #[path = "../../build/compile.rs"]
 mod compile;
@@ -49,6 +50,7 @@ const USAGE: &str = "cargo xtask COMMAND
   asan          run the core and hazard tests with upstream under AddressSanitizer (needs gcc)
   miri          run the tests of the parts in Rust alone under Miri (needs nightly)
   fuzz          run 100,000 damaged models, then libFuzzer on the GGUF reader (minutes)
+  canary        run 10,000 requests of clients that must not read each other's words (minutes)
   cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
 ";
 
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         ["asan"] => asan::check(&root(), &target_dir()),
         ["miri"] => miri::check(&root(), &target_dir()),
         ["fuzz"] => fuzz::check(&root(), &target_dir()),
+        ["canary"] => canary::check(&root()),
         ["cross", triple] => cross::run(triple),
         _ => Err(USAGE.to_owned()),
     };
