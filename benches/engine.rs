@@ -1,6 +1,7 @@
 //! What the engine promises about time: gaps beside a long prompt, cancelling, guessing ahead.
 //!
-//! Each line is a ratio or a duration of one run on one machine; nothing is asserted but the results.
+//! Each line is a ratio or a duration of one run on one machine; nothing is asserted but the results. Not by Criterion,
+//! which times a whole closure again and again: gaps lie within one run, and ratios take two that stand side by side.
 
 #[path = "support/models.rs"]
 mod models;
