@@ -112,6 +112,7 @@ impl Context {
     pub fn new(model: &Model, params: &ContextParams) -> Result<Self> {
         let resolved = params.resolve(model)?;
         let raw = sys::RawContext::new(model.raw(), params.raw(&resolved)?)?;
+        params.check_rank(model, Pooling::from_raw(raw.info().pooling_type))?;
         let kv = KvCache::new(
             raw,
             model.clone(),

@@ -248,6 +248,19 @@ impl ContextParams {
         self
     }
 
+    /// Whether a context that pools in this way, which may be the model's own, has something to
+    /// score with.
+    pub(super) fn check_rank(&self, model: &Model, pooling: Pooling) -> Result<()> {
+        let scores = pooling == Pooling::Rank && (self.embeddings || self.pooling == pooling);
+        if scores && model.n_classifier_outputs() == 0 {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "pooling: the model has no classifier head to rank with",
+            ));
+        }
+        Ok(())
+    }
+
     /// Compute embeddings instead of logits. Default: off.
     #[must_use]
     pub fn embeddings(mut self, on: bool) -> Self {
@@ -390,12 +403,7 @@ impl ContextParams {
                 "kv_types: quantized values need fused attention",
             ));
         }
-        if self.pooling == Pooling::Rank && model.n_classifier_outputs() == 0 {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "pooling: the model has no classifier head to rank with",
-            ));
-        }
+        self.check_rank(model, self.pooling)?;
         if model.has_encoder() && model.has_decoder() && !self.unified && self.sequences > 1 {
             return Err(Error::new(
                 ErrorKind::Unsupported,

@@ -104,7 +104,7 @@ impl Generator {
         let disk = self
             .disk
             .as_ref()
-            .filter(|_| running.key.adapters.is_empty())?;
+            .filter(|_| running.job.reuse && running.key.adapters.is_empty())?;
         let most = running.tokens.len() - 1;
         let namespace = &running.key.namespace;
         let tokens = &running.tokens[..most];

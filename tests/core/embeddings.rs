@@ -1,6 +1,8 @@
 //! Vectors of texts and reranking scores.
 
-use llamakit::{Batch, Context, Decoded, Embeddings, ErrorKind, Outputs, Pooling, SeqId, Token};
+use llamakit::{
+    Batch, Context, ContextParams, Decoded, Embeddings, ErrorKind, Outputs, Pooling, SeqId, Token,
+};
 use llamakit_testkit::tiny::{self, Tiny};
 
 use crate::{A, context, load, params, refused, run_of};
@@ -157,6 +159,18 @@ fn pooled_embeddings_are_those_of_the_last_batch() {
         );
     }
     refused(context.embedding(0), ErrorKind::Unsupported, &["pools"]);
+}
+
+#[test]
+fn ranking_without_a_classifier_is_refused_also_where_the_file_asks_for_it() {
+    let rank = 4_u32;
+    let tiny = tiny::bert().with("bert.pooling_type", rank);
+    let params = ContextParams::new().embeddings(true);
+    for params in [params.clone(), params.pooling(Pooling::Rank)] {
+        let error = Context::new(&load(&tiny), &params).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("classifier"), "{error}");
+    }
 }
 
 #[test]
