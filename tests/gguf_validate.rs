@@ -4,6 +4,7 @@ use llamakit::ErrorKind;
 use llamakit::gguf::{
     self, File, Overrides, TensorType, Value, Writer, validate_adapter, validate_model,
 };
+use llamakit_testkit::tiny::{self, Tiny};
 
 fn floats(count: u64) -> Vec<u8> {
     vec![0; 4 * count as usize]
@@ -209,6 +210,27 @@ fn heads() {
         18_u32,
         "at most the head's 16",
     );
+}
+
+#[test]
+fn what_a_layer_needs_is_there() {
+    let load = |tiny: &Tiny| {
+        let file = File::open(tiny.path()).unwrap();
+        validate_model(&file, &Overrides::default())
+    };
+    let refused = |tiny: &Tiny, part: &str| {
+        let error = load(tiny).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidGguf);
+        assert!(error.message().contains(part), "{error}");
+    };
+    let used = |layers: &[u32]| tiny::moe().with("llama.expert_used_count", layers.to_vec());
+    refused(&used(&[1, 0]), "expert_used_count is 0 for layer 1");
+    load(&used(&[1, 2])).unwrap();
+    for side in ["enc", "dec"] {
+        let name = format!("{side}.blk.0.attn_rel_b.weight");
+        refused(&tiny::t5().without_tensor(&name), &name);
+    }
+    load(&tiny::t5()).unwrap();
 }
 
 #[test]

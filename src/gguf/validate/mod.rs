@@ -7,6 +7,7 @@ mod adapter;
 mod hparams;
 mod meta;
 mod tensors;
+mod together;
 mod vocab;
 
 use super::cursor::{invalid, quote};
@@ -51,13 +52,15 @@ pub fn validate_shards(files: &[File], overrides: &Overrides) -> Result<()> {
         file: first,
         overrides,
     };
-    let experts = architecture(meta)
-        .and_then(|architecture| meta.u32(&format!("{architecture}.expert_count")))
-        .map_err(|error| first.locate(error))?;
+    let locate = |error| first.locate(error);
+    let architecture = architecture(meta).map_err(locate)?;
+    let experts = meta
+        .u32(&format!("{architecture}.expert_count"))
+        .map_err(locate)?;
     for file in others {
         tensors::check(file, experts.unwrap_or(0)).map_err(|error| file.locate(error))?;
     }
-    Ok(())
+    together::check(files, meta, architecture).map_err(locate)
 }
 
 /// As [`validate_model`], for a file of which only the vocabulary is loaded.
@@ -77,7 +80,12 @@ fn validate(meta: Meta<'_>) -> Result<()> {
     check_split_keys(meta)?;
     let n_tokens = vocab::check(meta, architecture)?;
     let hparams = hparams::check(meta, architecture, n_tokens)?;
-    tensors::check(meta.file, hparams.n_expert)
+    tensors::check(meta.file, hparams.n_expert)?;
+    let files = meta.file.find::<u16>("split.count")?.unwrap_or(1);
+    if files > 1 {
+        return Ok(());
+    }
+    together::check(std::slice::from_ref(meta.file), meta, architecture)
 }
 
 /// The architecture, once it is clear that the file is a language model.
