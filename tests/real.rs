@@ -5,11 +5,16 @@
 use llamakit::{Batch, Context, ContextParams, Decoded, Model, ModelParams, Outputs, SeqId, Token};
 use llamakit_testkit::fetch::{self, RemoteModel};
 
-/// Below this distance of the two best logits, another processor's rounding may choose the other.
-const CLOSE: f32 = 0.05;
+/// Below this distance of the two best logits, rounding may choose the other. Every layer rounds its
+/// activations to eight bits, so that another order of sums, of another kernel or processor, soon is
+/// noise: upstream's own kernels with and without fused attention differ by 0.20 (root of the mean
+/// square) and 0.97 at most on SmolLM2.
+const CLOSE: f32 = 1.0;
 
-/// How far a distance of two logits may be from the recorded one on another processor.
-const TOLERANCE: f32 = 0.25;
+/// How far a distance of two logits may be from the recorded one, and all of them together (root of
+/// the mean square).
+const TOLERANCE: f32 = 1.25;
+const TOLERANCE_OF_ALL: f64 = 0.3;
 
 const A: SeqId = SeqId(0);
 
@@ -73,7 +78,7 @@ fn answers_as_recorded(model: RemoteModel, recorded: &str) {
     let model = Model::load(path, &ModelParams::new()).unwrap();
     let params = ContextParams::new().context_length(512).threads(1);
     let mut context = Context::new(&model, &params).unwrap();
-    let mut compared = 0;
+    let (mut compared, mut sure, mut squares) = (0, 0, 0.0);
     for want in parse(recorded) {
         let tokens = model.vocab().tokenize(&want.prompt, true, true).unwrap();
         assert_eq!(tokens, want.tokens, "{:?}", want.prompt);
@@ -81,28 +86,24 @@ fn answers_as_recorded(model: RemoteModel, recorded: &str) {
         let mut input = tokens;
         for (step, &(token, gap)) in want.steps.iter().enumerate() {
             let got = next(&mut context, &input);
-            if gap < CLOSE {
-                break;
-            }
-            assert_eq!(
-                got.0, token,
-                "{:?} step {step}, distance {gap}",
-                want.prompt
-            );
-            let off = (got.1 - gap).abs();
-            assert!(
-                off < TOLERANCE,
-                "{:?} step {step}: distance off by {off}",
-                want.prompt
-            );
+            // The recorded answer goes on, whichever was chosen.
             input = vec![token];
-            compared += 1;
+            let place = format!("{:?} step {step}, distance {gap}", want.prompt);
+            if gap >= CLOSE {
+                assert_eq!(got.0, token, "{place}");
+                sure += 1;
+            }
+            if got.0 == token {
+                let off = (got.1 - gap).abs();
+                assert!(off < TOLERANCE, "{place}: off by {off}");
+                squares += f64::from(off * off);
+                compared += 1;
+            }
         }
     }
-    assert!(
-        compared >= 48,
-        "only {compared} of 96 steps could be compared"
-    );
+    assert!(sure >= 24, "only {sure} of 96 steps leave no doubt");
+    let all = (squares / f64::from(compared)).sqrt();
+    assert!(all < TOLERANCE_OF_ALL, "distances are off by {all}");
 }
 
 #[test]
