@@ -28,6 +28,7 @@ pub mod target;
 pub mod vendor;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use isa::Choice;
 use plan::{Features, Place, Plan, Tree};
@@ -37,6 +38,24 @@ use target::Target;
 pub fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_owned()
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// When it fails, with what it wrote to stderr.
+#[track_caller]
+pub fn succeed(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
 }
 
 /// Upstream's tree, found as the build script finds it.

@@ -12,7 +12,7 @@ use std::mem::{align_of, offset_of, size_of};
 use std::path::Path;
 use std::process::Command;
 
-use llamakit_buildtests::{root, upstream};
+use llamakit_buildtests::{root, succeed, upstream};
 
 #[allow(
     dead_code,
@@ -129,12 +129,7 @@ fn structs_are_laid_out_as_the_c_compiler_lays_them_out() {
     ] {
         cc.arg("-I").arg(dir);
     }
-    let compiled = cc.output().unwrap();
-    assert!(
-        compiled.status.success(),
-        "{}",
-        String::from_utf8_lossy(&compiled.stderr)
-    );
+    succeed(&mut cc);
     let printed = Command::new(&program).output().unwrap();
     assert_eq!(String::from_utf8(printed.stdout).unwrap(), expected);
 }

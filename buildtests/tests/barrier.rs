@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use llamakit_buildtests::root;
+use llamakit_buildtests::{root, succeed};
 
 /// Compiles `barrier.c` against our header.
 fn harness(name: &str, define: &str) -> PathBuf {
@@ -16,24 +16,13 @@ fn harness(name: &str, define: &str) -> PathBuf {
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/barrier.c"))
         .arg("-o")
         .arg(&program);
-    let output = cc.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeed(&mut cc);
     program
 }
 
 /// The program ends itself by an alarm where threads wait forever.
 fn run(program: &Path, mode: &str) {
-    let output = Command::new(program).arg(mode).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{mode}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeed(Command::new(program).arg(mode));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use llamakit_buildtests::{isa, root, target};
+use llamakit_buildtests::{isa, root, succeed, target};
 
 /// Compiles `src/sys/cpu.c` for the baseline, with a main function that prints what the CPU has.
 fn harness(name: &str, compiler: &str, features: &[isa::Feature]) -> PathBuf {
@@ -32,17 +32,7 @@ fn harness(name: &str, compiler: &str, features: &[isa::Feature]) -> PathBuf {
         "-static",
     ])
     .arg(&file);
-    let output = cc
-        .arg(root().join("src/sys/cpu.c"))
-        .arg("-o")
-        .arg(&program)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeed(cc.arg(root().join("src/sys/cpu.c")).arg("-o").arg(&program));
     program
 }
 

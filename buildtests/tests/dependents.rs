@@ -4,9 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use llamakit_buildtests::{package, root, upstream};
+use llamakit_buildtests::{package, root, succeed, upstream};
 
 /// A folder of its own for one test, under cargo's target folder, emptied first.
 fn folder(name: &str) -> PathBuf {
@@ -52,16 +52,6 @@ fn cargo(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
 /// Runs `cargo check` in `dir` and gives what llamakit's build script wrote about its plan.
 ///
 /// Programs whose own configuration is not in question share a target folder, so that the
@@ -72,7 +62,7 @@ fn checked(dir: &Path, own_target: bool, envs: &[(&str, &Path)]) -> String {
     if !own_target {
         check.arg("--target-dir").arg(shared());
     }
-    let messages = String::from_utf8(run(&mut check).stdout).unwrap();
+    let messages = String::from_utf8(succeed(&mut check).stdout).unwrap();
     let executed = |line: &&str| {
         line.contains("\"build-script-executed\"")
             && Path::new(out_dir(line)).join("plan.txt").is_file()
@@ -120,7 +110,7 @@ fn copy_repository(to: &Path) {
         "-z",
     ])
     .current_dir(root());
-    for file in String::from_utf8(run(&mut git).stdout)
+    for file in String::from_utf8(succeed(&mut git).stdout)
         .unwrap()
         .split_terminator('\0')
     {
@@ -162,7 +152,7 @@ fn a_git_dependency_is_built_from_the_pinned_crate() {
             "-c",
             "init.defaultBranch=main",
         ]);
-        run(git.args(args).current_dir(&repository));
+        succeed(git.args(args).current_dir(&repository));
     };
     git(&["init", "--quiet"]);
     git(&["add", "--all"]);
@@ -183,10 +173,12 @@ fn a_git_dependency_is_built_from_the_pinned_crate() {
     }
     // The first look at the repository is a fetch, though of a file; only that is not offline.
     let mut fetch = Command::new(env!("CARGO"));
-    run(fetch
-        .arg("fetch")
-        .current_dir(&program_dir)
-        .env("CARGO_HOME", &home));
+    succeed(
+        fetch
+            .arg("fetch")
+            .current_dir(&program_dir)
+            .env("CARGO_HOME", &home),
+    );
     let plan = checked(&program_dir, false, &[("CARGO_HOME", &home)]);
     assert!(plan.starts_with("origin: Pin\n"), "{}", &plan[..200]);
 }
@@ -196,7 +188,7 @@ fn a_vendored_workspace_is_built_from_what_it_vendored() {
     let dir = folder("vendored");
     program(&dir, &format!("{{ path = {} }}", quoted(&root())));
     let pin = root().join("vendor/pin/Cargo.toml");
-    let config = run(&mut cargo(
+    let config = succeed(&mut cargo(
         &dir,
         &["vendor", "--sync", &pin.to_string_lossy()],
     ))
@@ -218,7 +210,7 @@ fn the_published_package_carries_its_sources_and_runs() {
     let copy = dir.join("llamakit");
     copy_repository(&copy);
     let (file, _) = package::make(&copy, &dir.join("made")).unwrap();
-    run(Command::new("tar").arg("xzf").arg(&file).current_dir(&dir));
+    succeed(Command::new("tar").arg("xzf").arg(&file).current_dir(&dir));
     let unpacked = dir.join(file.file_stem().unwrap());
     assert!(unpacked.join("vendor/llama.cpp/LICENSE").is_file());
     let program_dir = dir.join("program");
@@ -235,11 +227,12 @@ fn the_published_package_carries_its_sources_and_runs() {
     fs::write(program_dir.join("src/main.rs"), PROGRAM).unwrap();
     let mut real = cargo(&program_dir, &["run", "--release", "--target-dir"]);
     let model = llamakit_testkit::tiny::llama().path();
-    let output = run(real
-        .arg(shared())
-        .arg("--")
-        .arg(model)
-        .env_remove("LLAMAKIT_COMPILE"));
+    let output = succeed(
+        real.arg(shared())
+            .arg("--")
+            .arg(model)
+            .env_remove("LLAMAKIT_COMPILE"),
+    );
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.ends_with(" tokens\n"), "{said}");
 }
@@ -271,9 +264,11 @@ fn without_inference_no_compiler_is_called() {
     );
     let mut check = cargo(&dir, &["build"]);
     check.env_remove("LLAMAKIT_COMPILE");
-    run(check
-        .env("CC", "/nonexistent/cc")
-        .env("CXX", "/nonexistent/c++"));
+    succeed(
+        check
+            .env("CC", "/nonexistent/cc")
+            .env("CXX", "/nonexistent/c++"),
+    );
     // The same stubs do stop a build that needs them: they are really asked for.
     program(&dir, &format!("{{ path = {} }}", quoted(&root())));
     let mut build = cargo(&dir, &["build"]);
@@ -314,7 +309,7 @@ fn a_tree_of_ones_own_must_have_the_headers_of_the_bindings() {
     assert!(plan.starts_with("origin: Dir\n"));
 
     let changed = dir.join("changed");
-    run(Command::new("cp").arg("-r").arg(&pinned).arg(&changed));
+    succeed(Command::new("cp").arg("-r").arg(&pinned).arg(&changed));
     let header = changed.join("include/llama.h");
     let text = fs::read_to_string(&header).unwrap();
     fs::write(&header, format!("{text}\nvoid llama_new(void);\n")).unwrap();

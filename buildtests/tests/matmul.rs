@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use llamakit_buildtests::{root, upstream};
+use llamakit_buildtests::{root, succeed, upstream};
 
 #[test]
 fn products_are_what_they_would_be_one_by_one() {
@@ -25,17 +25,6 @@ fn products_are_what_they_would_be_one_by_one() {
     .args([own, test])
     .arg("-o")
     .arg(&program);
-    let compiled = cxx.output().unwrap();
-    assert!(
-        compiled.status.success(),
-        "{}",
-        String::from_utf8_lossy(&compiled.stderr)
-    );
-    let output = Command::new(&program).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeed(&mut cxx);
+    succeed(&mut Command::new(&program));
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use llamakit_buildtests::{metal, upstream};
+use llamakit_buildtests::{metal, succeed, upstream};
 
 fn read(path: &str) -> Option<String> {
     fs::read_to_string(upstream().unwrap().root.join(path)).ok()
@@ -105,18 +105,7 @@ fn the_assembler_file_is_assembled_with_the_text_between_the_symbols() {
     if clang {
         command.args(["-target", "arm64-apple-macos11"]);
     }
-    let output = command
-        .arg("-c")
-        .arg(&file)
-        .arg("-o")
-        .arg(dir.join("a.o"))
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeed(command.arg("-c").arg(&file).arg("-o").arg(dir.join("a.o")));
     let object = fs::read(dir.join("a.o")).unwrap();
     let holds = |text: &[u8]| object.windows(text.len()).any(|w| w == text);
     assert!(holds(b"kernel void k() {}\n"));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use llamakit_buildtests::plan::{Features, Place, Plan, Unit};
-use llamakit_buildtests::{planned, upstream};
+use llamakit_buildtests::{planned, succeed, upstream};
 
 /// Symbols and texts of the objects of one unit, compiled as the plan says but unoptimised.
 fn objects(plan: &Plan, name: &str, folder: &str) -> Vec<u8> {
@@ -35,12 +35,7 @@ fn objects(plan: &Plan, name: &str, folder: &str) -> Vec<u8> {
         for dir in unit.includes.iter().filter_map(upstreams) {
             compiler.arg("-I").arg(dir);
         }
-        let output = compiler.arg(upstreams(source).unwrap()).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        succeed(compiler.arg(upstreams(source).unwrap()));
         all.extend(fs::read(&object).unwrap());
     }
     assert!(!all.is_empty(), "no unit is named {name}");

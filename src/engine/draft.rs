@@ -27,13 +27,8 @@ pub(super) struct Draft {
 }
 
 /// Refuses a model that cannot guess for another one.
-pub(super) fn check(draft: &Model, model: &Model) -> Result<()> {
-    let refuse = |why: String| {
-        Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("draft: {why}"),
-        ))
-    };
+fn check(draft: &Model, model: &Model) -> Result<()> {
+    let refuse = |why: String| Err(Error::argument(format!("draft: {why}")));
     if !draft.has_decoder() || draft.has_encoder() || draft.is_diffusion() {
         return refuse("the model does not generate".to_owned());
     }
@@ -61,6 +56,7 @@ pub(super) fn check(draft: &Model, model: &Model) -> Result<()> {
 impl Draft {
     /// A context for as many cells as all requests share.
     pub(super) fn new(model: &Model, shared: &Shared) -> Result<Self> {
+        check(model, &shared.model)?;
         let params = &shared.params;
         let mut wanted = ContextParams::new()
             .context_length(shared.resolved.pool)

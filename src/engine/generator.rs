@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::budget::within;
 use super::cache::{CacheKey, Place, PrefixCache};
 use super::disk::Disk;
-use super::draft::{self, Draft};
+use super::draft::Draft;
 use super::event::FinishReason;
 use super::governor::Governor;
 use super::pace::Pace;
@@ -48,13 +48,8 @@ pub(super) struct Generator {
 
 impl Generator {
     pub(super) fn new(shared: Arc<Shared>) -> Result<Self> {
-        let draft = match &shared.params.draft {
-            Some(model) => {
-                draft::check(model, &shared.model)?;
-                Some(Draft::new(model, &shared)?)
-            }
-            None => None,
-        };
+        let draft = shared.params.draft.as_ref();
+        let draft = draft.map(|model| Draft::new(model, &shared)).transpose()?;
         let others = draft.as_ref().map_or(0, |draft| draft.memory().total());
         let context = new_context(&shared, shared.resolved.pool, others)?;
         let shares_cells =

@@ -80,13 +80,15 @@ impl Speculation {
             false => 0.0,
         };
         let drafting = lost(std::mem::take(&mut self.drafting));
-        let (lookup, draft) = match self.from_draft {
-            true => ((0, 0), (guessed, right)),
-            false => ((guessed, right), (0, 0)),
-        };
-        let added = |guessed| if guessed > 0 { lost(cost.added) } else { 0.0 };
-        self.by_lookup.learn(lookup, drawn, added(lookup.0));
-        self.by_draft.learn(draft, drawn, added(draft.0) + drafting);
+        let (checked, checking) = ((guessed, right), lost(cost.added));
+        let none = (0, 0);
+        if self.from_draft {
+            self.by_lookup.learn(none, drawn, 0.0);
+            self.by_draft.learn(checked, drawn, checking + drafting);
+        } else {
+            self.by_lookup.learn(checked, drawn, checking);
+            self.by_draft.learn(none, drawn, drafting);
+        }
     }
 }
 

@@ -47,12 +47,12 @@ pub fn validate_shards(files: &[File], overrides: &Overrides) -> Result<()> {
     if !others.is_empty() {
         split::check_shards(files)?;
     }
-    validate_model(first, overrides)?;
     let meta = Meta {
         file: first,
         overrides,
     };
     let locate = |error| first.locate(error);
+    validate_file(meta).map_err(locate)?;
     let architecture = architecture(meta).map_err(locate)?;
     let experts = meta
         .u32(&format!("{architecture}.expert_count"))
@@ -75,17 +75,24 @@ pub fn validate_vocab(file: &File, overrides: &Overrides) -> Result<()> {
         .map_err(|error| file.locate(error))
 }
 
+/// A model of one file, or the first one of several.
 fn validate(meta: Meta<'_>) -> Result<()> {
-    let architecture = architecture(meta)?;
-    check_split_keys(meta)?;
-    let n_tokens = vocab::check(meta, architecture)?;
-    let hparams = hparams::check(meta, architecture, n_tokens)?;
-    tensors::check(meta.file, hparams.n_expert)?;
+    validate_file(meta)?;
     let files = meta.file.find::<u16>("split.count")?.unwrap_or(1);
     if files > 1 {
         return Ok(());
     }
+    let architecture = architecture(meta)?;
     together::check(std::slice::from_ref(meta.file), meta, architecture)
+}
+
+/// What can be said of the first file alone.
+fn validate_file(meta: Meta<'_>) -> Result<()> {
+    let architecture = architecture(meta)?;
+    check_split_keys(meta)?;
+    let n_tokens = vocab::check(meta, architecture)?;
+    let hparams = hparams::check(meta, architecture, n_tokens)?;
+    tensors::check(meta.file, hparams.n_expert)
 }
 
 /// The architecture, once it is clear that the file is a language model.

@@ -35,6 +35,14 @@ constexpr int64_t JOB_COLUMNS = 64;
 // Jobs per thread, so that a thread that is held up leaves its work to the others.
 constexpr int64_t JOBS = 8;
 
+int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+int64_t parts(int64_t whole, int64_t part) {
+    return (whole + part - 1) / part;
+}
+
 // One block of eight rows. Dword r of `quants[g]` has the elements 4g to 4g+3 of row r.
 struct alignas(32) Panel {
     __m256i quants[8];
@@ -80,17 +88,26 @@ template <typename Block> void unpack_nibbles(const Block * const rows[ROWS], si
     }
 }
 
-// In the bytes of `unset` whose bit of the 32 in `bits` is not set; bit 4g+k of dword r belongs to
-// byte k of dword r of group g.
-__m256i unless_bit(__m256i bits, int group, uint8_t unset) {
+// A byte of `set` where a bit of the 32 in `bits` is set, else of `unset`; bit 4g+k of dword r belongs
+// to byte k of dword r of group g.
+__m256i by_bit(__m256i bits, int group, uint8_t set, uint8_t unset) {
     // Each of the group's four bits to a byte of its own.
     const __m256i spread = _mm256_shuffle_epi8(
         bits, _mm256_add_epi8(_mm256_set1_epi8((char) (group / 2)),
                               _mm256_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12,
                                                0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12)));
     const __m256i bit = _mm256_set1_epi32(group % 2 == 0 ? 0x08040201 : (int) 0x80402010);
-    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
-    return _mm256_andnot_si256(set, _mm256_set1_epi8((char) unset));
+    const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+    return _mm256_blendv_epi8(_mm256_set1_epi8((char) unset), _mm256_set1_epi8((char) set), is_set);
+}
+
+// The 4-bit halves of every row with what a set or unset fifth bit adds.
+template <typename Block> void unpack_fives(const Block * const rows[ROWS], uint8_t set, uint8_t unset, __m256i out[8]) {
+    unpack_nibbles(rows, offsetof(Block, qs), out);
+    const __m256i bits = gather(rows, offsetof(Block, qh));
+    for (int g = 0; g < 8; g++) {
+        out[g] = _mm256_or_si256(out[g], by_bit(bits, g, set, unset));
+    }
 }
 
 // Scales in the low halves of dwords, minima in the high ones.
@@ -109,7 +126,6 @@ void unpack_scales(__m256i pairs, float * low, float * high) {
 // sum; without, quants are signed.
 struct Q4_1 {
     using Block = block_q4_1;
-    static constexpr ggml_type type = GGML_TYPE_Q4_1;
     static constexpr bool has_min = true;
     // Groups of products that 16 bits can sum: 8 * 2 * 15 * 127 < 2^15.
     static constexpr int groups = 8;
@@ -122,43 +138,31 @@ struct Q4_1 {
 
 struct Q5_1 {
     using Block = block_q5_1;
-    static constexpr ggml_type type = GGML_TYPE_Q5_1;
     static constexpr bool has_min = true;
     // 4 * 2 * 31 * 127 < 2^15.
     static constexpr int groups = 4;
 
     static void unpack(const Block * const rows[ROWS], Panel & panel) {
-        unpack_nibbles(rows, offsetof(Block, qs), panel.quants);
-        const __m256i bits = gather(rows, offsetof(Block, qh));
-        for (int g = 0; g < 8; g++) {
-            const __m256i high = _mm256_xor_si256(unless_bit(bits, g, 16), _mm256_set1_epi8(16));
-            panel.quants[g] = _mm256_or_si256(panel.quants[g], high);
-        }
+        unpack_fives(rows, 16, 0, panel.quants);
         unpack_scales(gather(rows, 0), panel.scale, panel.min);
     }
 };
 
 struct Q5_0 {
     using Block = block_q5_0;
-    static constexpr ggml_type type = GGML_TYPE_Q5_0;
     static constexpr bool has_min = false;
     // 8 * 2 * 16 * 127 < 2^15.
     static constexpr int groups = 8;
 
     static void unpack(const Block * const rows[ROWS], Panel & panel) {
-        unpack_nibbles(rows, offsetof(Block, qs), panel.quants);
-        const __m256i bits = gather(rows, offsetof(Block, qh));
-        for (int g = 0; g < 8; g++) {
-            // Less 16: an unset fifth bit becomes the sign.
-            panel.quants[g] = _mm256_or_si256(panel.quants[g], unless_bit(bits, g, 0xf0));
-        }
+        // Less 16: an unset fifth bit becomes the sign.
+        unpack_fives(rows, 0, 0xf0, panel.quants);
         unpack_scales(gather(rows, 0), panel.scale, nullptr);
     }
 };
 
 struct Q8_0 {
     using Block = block_q8_0;
-    static constexpr ggml_type type = GGML_TYPE_Q8_0;
     static constexpr bool has_min = false;
     // 2 * 128 * 127 < 2^15.
     static constexpr int groups = 1;
@@ -270,7 +274,7 @@ void multiply(const Product & p, const Panel * panels, int64_t first, int64_t n,
 template <typename W> void multiply_panel(const Product & p, int64_t row, int64_t column, int64_t end) {
     Panel panels[SLICE];
     for (int64_t block = 0; block < p.blocks; block += SLICE) {
-        const int64_t n = p.blocks - block < SLICE ? p.blocks - block : SLICE;
+        const int64_t n = smaller(SLICE, p.blocks - block);
         const typename W::Block * rows[ROWS];
         for (int r = 0; r < ROWS; r++) {
             rows[r] = (const typename W::Block *) (p.weights + (row + r) * p.weight_stride) + block;
@@ -295,14 +299,6 @@ template <typename W> void multiply_panel(const Product & p, int64_t row, int64_
             case 1: multiply<W, 1>(p, panels, block, n, row, c); break;
         }
     }
-}
-
-int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-int64_t parts(int64_t whole, int64_t part) {
-    return (whole + part - 1) / part;
 }
 
 // Quantizes this thread's blocks of every activation row.
