@@ -68,6 +68,8 @@ mod fingerprint;
 mod generate;
 pub mod gguf;
 #[cfg(feature = "inference")]
+mod guide;
+#[cfg(feature = "inference")]
 mod kv_cache;
 #[cfg(feature = "inference")]
 mod lora;

@@ -1,7 +1,11 @@
 //! The vocabulary of a model: text to tokens and back.
 
 use std::sync::{Arc, OnceLock};
+#[cfg(feature = "constrain")]
+use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "constrain")]
+use crate::constrain::{TokenKind, TokenTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segments::split::{Run, SpecialToken, SpecialTokens, TextRun};
 use crate::segments::{Segment, SegmentTokens};
@@ -62,6 +66,9 @@ pub struct Vocab {
     raw: sys::RawVocab,
     /// Gathered when first needed, once for all handles.
     specials: Arc<OnceLock<SpecialTokens>>,
+    /// Made when first asked for, once for all handles.
+    #[cfg(feature = "constrain")]
+    table: Arc<Mutex<Option<TokenTable>>>,
 }
 
 macro_rules! special_tokens {
@@ -82,6 +89,8 @@ impl Vocab {
         Ok(Self {
             raw: sys::RawVocab::new(model)?,
             specials: Arc::default(),
+            #[cfg(feature = "constrain")]
+            table: Arc::default(),
         })
     }
 
@@ -348,6 +357,42 @@ impl Vocab {
             }
         }
         Ok(self.specials.get_or_init(|| SpecialTokens::new(specials)))
+    }
+
+    /// The tokens by their bytes, as constraints need them.
+    ///
+    /// Made when it is first asked for, which takes about a second and 50 MB for 262,144 tokens, and
+    /// kept as long as the model. A request with a constraint asks for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token), and as [`TokenTable::new`].
+    #[cfg(feature = "constrain")]
+    pub fn token_table(&self) -> Result<TokenTable> {
+        let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = &*kept {
+            return Ok(table.clone());
+        }
+        self.check_has_tokenizer()?;
+        let control = sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN;
+        let mut tokens = Vec::with_capacity(self.n_tokens());
+        for id in 0..self.raw.info().n_tokens {
+            let token = Token(id);
+            let info = self.raw.token_info(token)?;
+            let kind = match info.is_eog {
+                true => TokenKind::End,
+                false if info.attr as u32 & control != 0 => TokenKind::Control,
+                false => TokenKind::Text,
+            };
+            let bytes = match kind {
+                TokenKind::Text => self.piece(token, false)?,
+                _ => self.raw.token(token)?.0,
+            };
+            tokens.push((bytes, kind));
+        }
+        let table = TokenTable::new(tokens)?;
+        *kept = Some(table.clone());
+        Ok(table)
     }
 
     fn tokenize_here(
