@@ -209,11 +209,12 @@ impl Matcher {
         let Some(first) = self.history.get(kept) else {
             return Ok(());
         };
-        self.at = first.before;
+        let at = first.before;
         let parsed = self.history[kept..].iter().map(|step| step.parsed).sum();
         if parsed > 0 {
             self.parser.back(parsed)?;
         }
+        self.at = at;
         self.history.truncate(kept);
         self.forget();
         Ok(())
@@ -310,13 +311,16 @@ impl Matcher {
 
     /// As the parser says, by the mask where it was asked often.
     fn grammar_allows(&mut self, token: Token) -> Result<bool> {
-        self.asked = self.asked.saturating_add(1);
-        if self.mask.is_none() && self.asked <= SINGLE {
+        // Checked by `kind`: the token is in the table, and so in the mask.
+        let is_in = |mask: &SimpleVob| u32::try_from(token.0).is_ok_and(|id| mask.is_allowed(id));
+        if let Some(mask) = &self.mask {
+            return Ok(is_in(mask));
+        }
+        self.asked += 1;
+        if self.asked <= SINGLE {
             return self.parser.allows(token);
         }
-        let mask = self.full_mask()?;
-        // Checked by `kind`: the token is in the table, and so in the mask.
-        Ok(u32::try_from(token.0).is_ok_and(|id| mask.is_allowed(id)))
+        Ok(is_in(&*self.full_mask()?))
     }
 
     /// Every token that the grammar allows next.

@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: a hundred thousand damaged models, then the GGUF reader under libFuzzer.
+//! `cargo xtask fuzz`: a hundred thousand damaged models, then the GGUF reader and constraints under
+//! libFuzzer.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +35,9 @@ pub fn check(root: &Path, target: &Path) -> Result<(), String> {
         ])
         .env("LLAMAKIT_MUTATIONS", MUTATIONS);
     run(&mut mutations)?;
-    reader(root, &target.join("fuzz"))
+    let target = target.join("fuzz");
+    reader(root, &target)?;
+    constraints(root, &target)
 }
 
 fn reader(root: &Path, target: &Path) -> Result<(), String> {
@@ -46,6 +49,20 @@ fn reader(root: &Path, target: &Path) -> Result<(), String> {
         .arg(format!("-max_len={MAX_LEN}"))
         .arg(format!("-artifact_prefix={}/", target.display()))
         .arg(&corpus))
+}
+
+/// Schemas and grammars are text of strangers: what they may take is part of what is checked.
+fn constraints(root: &Path, target: &Path) -> Result<(), String> {
+    let corpus = target.join("corpus-constrain");
+    fs::create_dir_all(&corpus).map_err(|e| format!("{}: {e}", corpus.display()))?;
+    run(program(root, target, "constrain")
+        .arg(format!("-max_total_time={SECONDS}"))
+        .arg(format!("-max_len={MAX_LEN}"))
+        .args(["-timeout=10", "-malloc_limit_mb=256", "-rss_limit_mb=1024"])
+        .arg(format!("-artifact_prefix={}/", target.display()))
+        .arg(&corpus)
+        // Freed memory kept aside counts as used.
+        .env("ASAN_OPTIONS", "quarantine_size_mb=8"))
 }
 
 /// A program of `fuzz/`, run with what is added as its arguments.
