@@ -51,6 +51,10 @@
 mod atomic_file;
 #[cfg(feature = "inference")]
 mod batch;
+#[cfg(feature = "chat")]
+pub mod chat;
+#[cfg(feature = "constrain")]
+pub mod constrain;
 #[cfg(feature = "inference")]
 mod context;
 #[cfg(feature = "inference")]

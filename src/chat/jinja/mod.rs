@@ -1,0 +1,1 @@
+//! The Jinja templates of model files, rendered by `minijinja`.

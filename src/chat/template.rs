@@ -1,0 +1,1 @@
+//! A model's chat template, of either language.

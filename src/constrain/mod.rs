@@ -1,0 +1,1 @@
+//! Structured output: JSON Schema, regular expressions and grammars as sets of tokens that may come next.
