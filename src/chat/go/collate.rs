@@ -71,7 +71,7 @@ pub(super) fn list(collated: &[Collated<'_>]) -> Taken<Value> {
         message(one).map_err(|cause| format!("message {}: {cause}", one.index))
     };
     let items = collated.iter().map(item).collect::<Taken<_>>()?;
-    Ok(Value::List(List::new(ListKind::Messages, items)))
+    Ok(Value::List(List::appended(ListKind::Messages, items)))
 }
 
 fn message(collated: &Collated<'_>) -> Taken<Value> {

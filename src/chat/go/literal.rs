@@ -147,16 +147,34 @@ fn integer_of_64_bits(literal: &str) -> bool {
 }
 
 fn float(literal: &str) -> Option<f64> {
-    let value = if is_hex(literal) {
-        hex_float(literal)?
+    let hex = is_hex(literal);
+    let value = if !separates_digits(literal, hex) {
+        return None;
+    } else if hex {
+        hex_float(&literal.replace('_', ""))?
     } else {
+        let plain = literal.replace('_', "");
         // Rust reads all that Go does, once it is known to be digits, a point and an exponent.
-        unsigned(literal)
+        unsigned(&plain)
             .chars()
             .all(|char| matches!(char, '0'..='9' | '.' | 'e' | 'E' | '+' | '-'))
-            .then(|| literal.parse().ok())??
+            .then(|| plain.parse().ok())??
     };
     f64::is_finite(value).then_some(value)
+}
+
+/// Whether each underscore stands between digits, or between the prefix and a digit.
+fn separates_digits(literal: &str, hex: bool) -> bool {
+    let radix = if hex { 16 } else { 10 };
+    let digit = |byte: Option<&u8>| byte.is_some_and(|&byte| char::from(byte).is_digit(radix));
+    let body = unsigned(literal).as_bytes();
+    let underscores = body.iter().enumerate().filter(|(_, byte)| **byte == b'_');
+    let mut separates = underscores.map(|(at, _)| {
+        let before = at.checked_sub(1);
+        let prefixed = hex && at == 2;
+        (prefixed || digit(before.and_then(|at| body.get(at)))) && digit(body.get(at + 1))
+    });
+    separates.all(|separates| separates)
 }
 
 fn hex_float(literal: &str) -> Option<f64> {

@@ -57,6 +57,7 @@ pub struct GoTemplate {
     source: String,
     tree: ast::Tree,
     vars: Vec<String>,
+    takes_messages: bool,
 }
 
 impl GoTemplate {
@@ -66,17 +67,19 @@ impl GoTemplate {
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) with line, column and cause if it is no template, is
     /// longer than 256 KiB or nests more than 100 levels of blocks and parentheses.
     pub fn parse(source: &str) -> Result<Self> {
-        let parsed = parser::parse(source).map_err(|failure| failure.into_error(source))?;
-        let vars = cut::names(&parsed);
-        let mut template = Self {
-            source: source.to_owned(),
-            tree: parsed,
-            vars,
-        };
-        if !template.uses("messages") && !template.uses("response") {
-            template.tree.root.push(cut::response());
+        let mut tree = parser::parse(source).map_err(|failure| failure.into_error(source))?;
+        let named = |vars: &[String], name: &str| vars.iter().any(|var| var == name);
+        let mut vars = cut::names(&tree);
+        if !named(&vars, "messages") && !named(&vars, "response") {
+            tree.root.push(cut::response());
+            vars = cut::names(&tree);
         }
-        Ok(template)
+        Ok(Self {
+            source: source.to_owned(),
+            takes_messages: named(&vars, "messages"),
+            tree,
+            vars,
+        })
     }
 
     /// Renders a conversation.
@@ -97,7 +100,7 @@ impl GoTemplate {
     /// that has no place in Ollama's types; if the last message is to be continued and the template does
     /// not write it.
     pub fn render(&self, conversation: &Conversation) -> Result<Vec<Segment>> {
-        render::render(&self.tree, self.uses("messages"), conversation)
+        render::render(&self.tree, self.takes_messages, conversation)
             .map_err(|failure| failure.into_error(&self.source))
     }
 
@@ -107,14 +110,11 @@ impl GoTemplate {
         &self.source
     }
 
-    /// The names of all fields and variables that it uses, in lower case and sorted. Ollama tells from
+    /// The names of all fields and variables that it uses, in lower case and sorted; `response` is always
+    /// among them where `messages` is not. Ollama tells from
     /// them what a model can do: call `tools`, think (`thinking`), fill in code (`suffix`).
     #[must_use]
     pub fn vars(&self) -> &[String] {
         &self.vars
-    }
-
-    fn uses(&self, name: &str) -> bool {
-        self.vars.iter().any(|var| var == name)
     }
 }

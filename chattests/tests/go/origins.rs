@@ -1,0 +1,1 @@
+//! Who wrote what, and which message it belongs to.
