@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -39,6 +40,9 @@ type result struct {
 	Digest string  `json:"sha256,omitempty"`
 	Error  string  `json:"error,omitempty"`
 }
+
+// address matches what differs each time.
+var address = regexp.MustCompile("0x[0-9a-f]{6,}")
 
 type source struct {
 	Name   string
@@ -112,7 +116,7 @@ func versions() map[string]string {
 func recorded(full bool, output string, err error) result {
 	switch {
 	case err != nil:
-		return result{Error: err.Error()}
+		return result{Error: address.ReplaceAllString(err.Error(), "0x…")}
 	case full:
 		return result{Output: &output}
 	default:

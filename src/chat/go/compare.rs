@@ -29,6 +29,11 @@ fn equal_to(a: &Value, b: &Value) -> Result<bool, String> {
             Ok(is_nil(other))
         }
         _ if is_basic(a) || is_basic(b) => Err(incompatible(a, b)),
+        (Value::Struct(one), Value::Ordered(_)) | (Value::Ordered(_), Value::Struct(one))
+            if one.is_pointer() =>
+        {
+            Ok(false)
+        }
         _ if std::mem::discriminant(a) != std::mem::discriminant(b) => Err(format!(
             "non-comparable types {}, {}",
             a.described(),

@@ -4,7 +4,7 @@ use super::ast::{Branches, Node, Pipe, Tree};
 use super::failure::{Failure, Outcome};
 use super::functions::Today;
 use super::text::{Author, Buffer};
-use super::value::{List, Value};
+use super::value::{List, StructKind, Value};
 use super::{limits, print};
 
 /// Executes templates into one output, within one set of limits.
@@ -16,6 +16,8 @@ pub(super) struct Exec<'t> {
     /// The first variable of the template that is executed.
     pub(super) scope: usize,
     depth: usize,
+    /// Whether a `range` over messages is under way.
+    in_message: bool,
     steps: u64,
     /// Bytes of text that may still be made.
     pub(super) room: usize,
@@ -38,6 +40,7 @@ impl<'t> Exec<'t> {
             variables: Vec::new(),
             scope: 0,
             depth: 0,
+            in_message: false,
             steps: 0,
             room: limits::TEXT,
         }
@@ -214,7 +217,8 @@ impl<'t> Exec<'t> {
         Ok(Flow::Next)
     }
 
-    /// One turn of a `range`. What it writes about a message belongs to the message's group.
+    /// One turn of a `range`. Where it is over messages, what it writes belongs to the message's group,
+    /// whatever ranges are inside of it.
     fn iteration(
         &mut self,
         pipe: &'t Pipe,
@@ -223,9 +227,13 @@ impl<'t> Exec<'t> {
         body: &'t [Node],
     ) -> Outcome<Flow> {
         let mark = self.variables.len();
-        let outer = self.out.group;
-        if let Value::Struct(value) = item {
-            self.out.group = outer.or(value.group);
+        let outer = (self.out.group, self.in_message);
+        if let Value::Struct(value) = item
+            && value.kind == StructKind::Message
+            && !self.in_message
+        {
+            self.out.group = value.group;
+            self.in_message = true;
         }
         let set = |exec: &mut Self, nth: usize, value: Value| {
             let name = &pipe.variables[nth];
@@ -248,7 +256,7 @@ impl<'t> Exec<'t> {
         }
         let flow = self.block(pipe.at, item, body)?;
         self.variables.truncate(mark);
-        self.out.group = outer;
+        (self.out.group, self.in_message) = outer;
         Ok(flow)
     }
 

@@ -107,7 +107,7 @@ pub(super) fn call(
         "index" => index(of(0), rest),
         "slice" => slice(of(0), rest),
         "json" => made(&|buffer| json::write(buffer, of(0))),
-        "print" => made(&|buffer| print::all(buffer, arguments, print::print)),
+        "print" => made(&|buffer| print::all(buffer, arguments)),
         "println" => made(&|buffer| print::line(buffer, arguments)),
         "printf" => match of(0) {
             Value::Text(format) => made(&|buffer| printf::printf(buffer, format, rest)),
@@ -132,7 +132,7 @@ fn joined(arguments: &[Value]) -> Text {
         return text.clone();
     }
     let mut buffer = Buffer::new(limits::OUTPUT);
-    print::all(&mut buffer, arguments, print::action);
+    print::all_actions(&mut buffer, arguments);
     buffer.into_text()
 }
 

@@ -204,12 +204,15 @@ fn with_point(text: String, digits: usize, sharp: bool, verb: char) -> String {
     let (number, tail) = text.split_at(split);
     let mut number = number.to_owned();
     if verb == 'v' || verb == 'g' || verb == 'G' || hex {
-        let seen = number
-            .trim_start_matches(|char: char| !char.is_ascii_hexdigit() || char == '0')
-            .chars()
-            .filter(|&char| char != '.')
-            .count();
-        let seen = if number == "0" { 1 } else { seen };
+        let digits_of = |text: &str| text.chars().filter(|&char| char != '.').count();
+        let seen = if hex {
+            // Go counts the `x` as well.
+            digits_of(&number) - 1
+        } else if number == "0" {
+            1
+        } else {
+            digits_of(number.trim_start_matches(['0', '.']))
+        };
         if !number.contains('.') {
             number.push('.');
         }

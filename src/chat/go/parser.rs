@@ -24,7 +24,15 @@ pub(super) fn parse(source: &str) -> Outcome<Tree> {
         scope: Scope::default(),
         defined: HashMap::new(),
     };
-    let root = parser.root()?;
+    let mut root = parser.root()?;
+    // The whole has a name as well, the empty one.
+    match parser.defined.remove("") {
+        Some(named) if is_blank(&root) => root = named,
+        Some(named) if !is_blank(&named) => {
+            return Err(Failure::nowhere("multiple definition of template \"\""));
+        }
+        _ => {}
+    }
     Ok(Tree {
         root,
         defined: parser.defined,

@@ -25,11 +25,27 @@ pub(super) fn action(buffer: &mut Buffer, value: &Value) {
 }
 
 /// Go's `Sprint`: spaces between operands when neither is a string.
-pub(super) fn all(buffer: &mut Buffer, values: &[Value], print: impl Fn(&mut Buffer, &Value)) {
+pub(super) fn all(buffer: &mut Buffer, values: &[Value]) {
+    let is_text = |value: &Value| matches!(value, Value::Text(_));
+    spaced(buffer, values, is_text, print);
+}
+
+/// The same with operands as actions print them, for which no value is a string.
+pub(super) fn all_actions(buffer: &mut Buffer, values: &[Value]) {
+    let is_text = |value: &Value| matches!(value, Value::Text(_) | Value::Invalid | Value::Nil);
+    spaced(buffer, values, is_text, action);
+}
+
+fn spaced(
+    buffer: &mut Buffer,
+    values: &[Value],
+    is_text: fn(&Value) -> bool,
+    print: fn(&mut Buffer, &Value),
+) {
     // The first operand has nothing before it.
     let mut after_text = true;
     for value in values {
-        let is_text = matches!(value, Value::Text(_));
+        let is_text = is_text(value);
         if !after_text && !is_text {
             buffer.push_str(" ");
         }
@@ -170,7 +186,11 @@ impl<'b> Printer<'b> {
             Value::Ordered(None) if self.flags.sharp_v => {
                 self.buffer.push_str("(*api.ToolPropertiesMap)(nil)");
             }
-            Value::Ordered(None) if verb == 'v' => self.padded_str("<nil>"),
+            Value::Ordered(None) => match verb {
+                'v' => self.padded_str("<nil>"),
+                'b' | 'o' | 'd' | 'x' | 'X' => self.int(0, verb),
+                _ => self.bad_verb(value, verb),
+            },
             Value::Ordered(_) => self.pointer(value, verb),
             Value::Struct(pointed) if pointed.is_pointer() => self.pointer(value, verb),
             value => {
@@ -292,7 +312,10 @@ impl<'b> Printer<'b> {
                 self.buffer.push_str(name);
                 self.buffer.push_str("=");
                 match value {
-                    Value::Struct(pointed) if pointed.is_pointer() => self.pointer(value, 'v'),
+                    Value::Struct(pointed) if pointed.is_pointer() => {
+                        self.buffer.push_str("&");
+                        self.fields(pointed, 'v');
+                    }
                     value => self.value(value, 'v'),
                 }
             }
