@@ -1,0 +1,23 @@
+//! How much of everything a template may use.
+
+/// Bytes of a template's source. The longest in Ollama's library has 12 thousand.
+pub(super) const SOURCE: usize = 256 << 10;
+
+/// Blocks and parentheses within each other, of a template and of its execution, and the templates
+/// that call each other.
+pub(super) const DEPTH: usize = 100;
+
+/// Levels of arguments, schemas and other JSON values.
+pub(super) const JSON_DEPTH: usize = 100;
+
+/// What is executed and evaluated, each 64 bytes of text that is made counting as one more.
+pub(super) const STEPS: u64 = 10_000_000;
+
+/// Bytes of a prompt, and of any text made on the way.
+pub(super) const OUTPUT: usize = 64 << 20;
+
+/// Bytes of all texts of one call together.
+pub(super) const TEXT: usize = 256 << 20;
+
+/// Width and precision of `printf`; Go's own limit.
+pub(super) const WIDTH: usize = 1_000_000;
