@@ -4,6 +4,8 @@
 mod detect;
 #[path = "parse/golden.rs"]
 mod golden;
+#[path = "parse/grammar.rs"]
+mod grammar;
 #[path = "parse/hostile.rs"]
 mod hostile;
 #[path = "parse/rules.rs"]
