@@ -68,11 +68,38 @@ impl Random {
     }
 }
 
-/// One text that the grammar admits.
-fn walk(vocabulary: &Vocabulary, grammar: &str, seed: u64) -> String {
-    let mut matcher = vocabulary.matcher(grammar);
+/// One of the texts that a walk goes for, and how much of it there is.
+struct Goal<'a> {
+    goals: &'a [String],
+    aim: &'a [u8],
+}
+
+impl Goal<'_> {
+    /// The next byte of the text, if it may be that.
+    fn next(&mut self, allowed: &[u32], random: &mut Random) -> Option<u32> {
+        if self.aim.is_empty() && random.below(4) > 0 {
+            self.aim = self.goals[random.below(self.goals.len() as u32) as usize].as_bytes();
+        }
+        let (first, rest) = self.aim.split_first()?;
+        let first = u32::from(*first);
+        self.aim = if allowed.contains(&first) { rest } else { &[] };
+        allowed.contains(&first).then_some(first)
+    }
+}
+
+/// A text that a grammar admits, and its tokens.
+struct Walk {
+    text: String,
+    tokens: Vec<u32>,
+}
+
+/// One text that the grammar admits. After a while it goes for the `goals`, which end texts.
+fn walk(vocabulary: &Vocabulary, goals: &[String], grammar: &Matcher, seed: u64) -> Walk {
+    let mut matcher = grammar.deep_clone();
     let mut random = Random(seed);
     let mut bytes = Vec::new();
+    let mut tokens = Vec::new();
+    let mut goal = Goal { goals, aim: &[] };
     let end = vocabulary.env.tok_trie().eos_token();
     for step in 0.. {
         assert!(
@@ -82,17 +109,22 @@ fn walk(vocabulary: &Vocabulary, grammar: &str, seed: u64) -> String {
         );
         let mask = matcher
             .compute_mask_or_eos()
-            .unwrap_or_else(|e| panic!("{e}\n{grammar}"));
+            .unwrap_or_else(|e| panic!("{e}"));
         let mut allowed: Vec<u32> = mask.iter().collect();
-        assert!(!allowed.is_empty(), "{grammar}");
+        assert!(!allowed.is_empty());
         if step > LONG {
             // Ends before all else, then what brackets, quotes and markers consist of.
             let closing = |token: &u32| match u8::try_from(*token) {
                 Ok(byte) => b"\"}])<>/|`\\n".contains(&byte),
                 Err(_) => true,
             };
+            let special = |token: &u32| *token > 255;
             if allowed.contains(&end) {
                 allowed = vec![end];
+            } else if allowed.iter().any(special) && random.below(3) == 0 {
+                allowed.retain(special);
+            } else if let Some(next) = goal.next(&allowed, &mut random) {
+                allowed = vec![next];
             } else if allowed.iter().any(closing) && random.below(10) > 0 {
                 allowed.retain(closing);
             }
@@ -102,14 +134,14 @@ fn walk(vocabulary: &Vocabulary, grammar: &str, seed: u64) -> String {
                 allowed.retain(common);
             }
         }
-        // What follows the beginning of a marker: where few tokens are likely, markers come true.
         let token = allowed[random.below(allowed.len() as u32) as usize];
         if token == end {
             break;
         }
         matcher
             .consume_token(token)
-            .unwrap_or_else(|e| panic!("{e}\n{grammar}"));
+            .unwrap_or_else(|e| panic!("{e}"));
+        tokens.push(token);
         match u8::try_from(token) {
             Ok(byte) => bytes.push(byte),
             Err(_) => bytes.extend(vocabulary.special[token as usize - 256].bytes()),
@@ -118,7 +150,8 @@ fn walk(vocabulary: &Vocabulary, grammar: &str, seed: u64) -> String {
             break;
         }
     }
-    String::from_utf8(bytes).expect("grammars admit texts")
+    let text = String::from_utf8(bytes).expect("grammars admit texts");
+    Walk { text, tokens }
 }
 
 fn answer_format(calls: CallFormat) -> AnswerFormat {
@@ -129,6 +162,24 @@ fn answer_format(calls: CallFormat) -> AnswerFormat {
     } else {
         format.thinking(tags)
     }
+}
+
+/// What ends texts that are not in quotes.
+fn goals(format: &AnswerFormat) -> Vec<String> {
+    let ends = [
+        "/",
+        "end",
+        "END",
+        "suffix",
+        "escape",
+        "\"",
+        "<channel|>",
+        "call|>",
+    ];
+    let mut goals = format.markers();
+    goals.retain(|goal| ends.iter().any(|end| goal.contains(end)));
+    goals.push("\n</parameter>".to_owned());
+    goals
 }
 
 /// Tools whose arguments every format can write, and as many kinds of them as there are.
@@ -192,6 +243,7 @@ fn what_required_calls_may_be_is_read_as_such_calls() {
     for calls_format in callable() {
         for special in [false, true] {
             let format = answer_format(calls_format.clone());
+            let goals = goals(&format);
             let markers = if special {
                 format.markers()
             } else {
@@ -202,12 +254,14 @@ fn what_required_calls_may_be_is_read_as_such_calls() {
             for in_thinking in [false, true] {
                 let format = format.clone().begin_in_thinking(in_thinking);
                 for parallel in [false, true] {
-                    let grammar = format
-                        .call_grammar(&tools, &ToolChoice::Required, parallel)
-                        .unwrap_or_else(|e| panic!("{calls_format:?}: {e}"))
-                        .unwrap();
+                    let grammar = vocabulary.matcher(
+                        &format
+                            .call_grammar(&tools, &ToolChoice::Required, parallel)
+                            .unwrap_or_else(|e| panic!("{calls_format:?}: {e}"))
+                            .unwrap(),
+                    );
                     for seed in 0..6 {
-                        let text = walk(&vocabulary, &grammar, seed);
+                        let text = walk(&vocabulary, &goals, &grammar, seed).text;
                         let count = calls(&format, &tools, &text);
                         assert!(count >= 1, "{calls_format:?}: {text:?}");
                         assert!(parallel || count == 1, "{calls_format:?}: {text:?}");
@@ -224,44 +278,55 @@ fn of_one_function_only_that_is_called() {
     let choice = ToolChoice::Function("get_weather".to_owned());
     for calls_format in callable() {
         let format = answer_format(calls_format);
+        let goals = goals(&format);
         let vocabulary = Vocabulary::new(format.markers());
         let format = format.special_tokens(vocabulary.tokens());
-        let grammar = format
-            .call_grammar(&tools, &choice, false)
-            .unwrap()
-            .unwrap();
+        let grammar = vocabulary.matcher(
+            &format
+                .call_grammar(&tools, &choice, false)
+                .unwrap()
+                .unwrap(),
+        );
         for seed in 0..4 {
-            let text = walk(&vocabulary, &grammar, seed);
+            let text = walk(&vocabulary, &goals, &grammar, seed).text;
             assert_eq!(calls(&format, &tools[..1], &text), 1, "{text:?}");
         }
     }
 }
 
-/// Whether the grammar admits the text as a whole answer; markers are tokens where they can be.
-fn admits(vocabulary: &Vocabulary, grammar: &str, text: &str) -> bool {
-    let mut matcher = vocabulary.matcher(grammar);
-    let mut rest = text;
-    while !rest.is_empty() {
-        let special = vocabulary
-            .tokens()
-            .find(|(marker, _)| rest.starts_with(marker));
-        let (tokens, length) = match special {
-            Some((marker, token)) => (vec![token], marker.len()),
-            None => {
-                let c = rest.chars().next().unwrap();
-                let mut buffer = [0; 4];
-                let bytes = c.encode_utf8(&mut buffer).bytes();
-                (bytes.map(u32::from).collect(), c.len_utf8())
+impl Vocabulary {
+    /// A text whose markers are tokens where they can be.
+    fn tokenize(&self, text: &str) -> Vec<u32> {
+        let mut tokens = Vec::new();
+        let mut rest = text.as_bytes();
+        while let [first, others @ ..] = rest {
+            let special = self
+                .tokens()
+                .find(|(marker, _)| rest.starts_with(marker.as_bytes()));
+            match special {
+                Some((marker, token)) => {
+                    tokens.push(token);
+                    rest = &rest[marker.len()..];
+                }
+                None => {
+                    tokens.push(u32::from(*first));
+                    rest = others;
+                }
             }
-        };
-        for token in tokens {
-            let mask = matcher.compute_mask_or_eos().unwrap();
-            if !mask.is_allowed(token) || matcher.is_stopped() {
-                return false;
-            }
-            matcher.consume_token(token).unwrap();
         }
-        rest = &rest[length..];
+        tokens
+    }
+}
+
+/// Whether the grammar admits the tokens as a whole answer.
+fn admits(grammar: &Matcher, tokens: &[u32]) -> bool {
+    let mut matcher = grammar.deep_clone();
+    for &token in tokens {
+        let mask = matcher.compute_mask_or_eos().unwrap();
+        if !mask.is_allowed(token) || matcher.is_stopped() {
+            return false;
+        }
+        matcher.consume_token(token).unwrap();
     }
     matcher.is_stopped() || matcher.is_accepting().unwrap()
 }
@@ -272,6 +337,7 @@ fn where_a_call_is_the_models_choice_anything_may_be_said_and_calls_are_right() 
     for calls_format in callable() {
         for special in [false, true] {
             let format = answer_format(calls_format.clone());
+            let goals = goals(&format);
             let markers = if special {
                 format.markers()
             } else {
@@ -279,10 +345,12 @@ fn where_a_call_is_the_models_choice_anything_may_be_said_and_calls_are_right() 
             };
             let vocabulary = Vocabulary::new(markers);
             let format = format.special_tokens(vocabulary.tokens());
-            let auto = format
-                .call_grammar(&tools, &ToolChoice::Auto, true)
-                .unwrap()
-                .unwrap();
+            let auto = vocabulary.matcher(
+                &format
+                    .call_grammar(&tools, &ToolChoice::Auto, true)
+                    .unwrap()
+                    .unwrap(),
+            );
             let harmony = calls_format == CallFormat::Harmony;
             let say = |text: &str| {
                 let head = if harmony {
@@ -293,36 +361,31 @@ fn where_a_call_is_the_models_choice_anything_may_be_said_and_calls_are_right() 
                 format!("{head}{text}")
             };
             for text in ["Blue.", "Is 1 < 2? \"Yes\" [x] {y}\n", "天青"] {
-                assert!(
-                    admits(&vocabulary, &auto, &say(text)),
-                    "{calls_format:?}: {text}\n{auto}"
-                );
+                let tokens = vocabulary.tokenize(&say(text));
+                let admitted = admits(&auto, &tokens);
+                assert!(admitted, "{calls_format:?}: {text}");
             }
-            let required = format
-                .call_grammar(&tools, &ToolChoice::Required, true)
-                .unwrap()
-                .unwrap();
+            let required = vocabulary.matcher(
+                &format
+                    .call_grammar(&tools, &ToolChoice::Required, true)
+                    .unwrap()
+                    .unwrap(),
+            );
             for seed in 0..4 {
-                let text = walk(&vocabulary, &required, seed);
-                assert!(
-                    admits(&vocabulary, &auto, &text),
-                    "{calls_format:?}: {text:?}\n{auto}"
-                );
+                let Walk { text, tokens } = walk(&vocabulary, &goals, &required, seed);
+                let admitted = admits(&auto, &tokens);
+                assert!(admitted, "{calls_format:?}: {text:?}");
             }
-            let wrong = walk(&vocabulary, &required, 1).replace("get_weather", "launch");
-            for (name, other) in [
-                ("search", "launch"),
-                ("write", "launch"),
-                ("ping", "launch"),
-            ] {
-                let wrong = wrong.replace(name, other);
-                if wrong.contains("launch") {
-                    assert!(
-                        !admits(&vocabulary, &auto, &wrong),
-                        "{calls_format:?}: {wrong:?}"
-                    );
-                }
-            }
+            let ping = ToolChoice::Function("ping".to_owned());
+            let ping =
+                vocabulary.matcher(&format.call_grammar(&tools, &ping, false).unwrap().unwrap());
+            let walk = walk(&vocabulary, &goals, &ping, 1);
+            let (before, after) = walk.text.rsplit_once("ping").unwrap();
+            let wrong = format!("{before}launch{after}");
+            assert!(
+                !admits(&auto, &vocabulary.tokenize(&wrong)),
+                "{calls_format:?}: {wrong:?}"
+            );
         }
     }
 }
@@ -342,11 +405,14 @@ fn thoughts_are_admitted_before_what_is_said_also_as_tokens() {
             ),
         ] {
             let format = format.clone().begin_in_thinking(in_thinking);
-            let grammar = format
-                .call_grammar(&tools(), &ToolChoice::Auto, true)
-                .unwrap()
-                .unwrap();
-            assert!(admits(&vocabulary, &grammar, text), "{text:?}\n{grammar}");
+            let grammar = vocabulary.matcher(
+                &format
+                    .call_grammar(&tools(), &ToolChoice::Auto, true)
+                    .unwrap()
+                    .unwrap(),
+            );
+            let tokens = vocabulary.tokenize(text);
+            assert!(admits(&grammar, &tokens), "{text:?}");
         }
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Block {
     id: String,
     key: String,
     value: Range<usize>,
+    /// Whether an argument is anything but JSON.
+    plain: bool,
     arguments: Map<String, Value>,
     committed: bool,
     /// Whether a call was complete before.
@@ -85,6 +87,7 @@ impl Block {
             id: String::new(),
             key: String::new(),
             value: 0..0,
+            plain: false,
             arguments: Map::new(),
             committed: false,
             made: false,
@@ -212,19 +215,11 @@ impl Block {
             Op::Until(register, text) => self.until(*register, text),
             Op::Json => self.scan(|block, c| block.json.step(c)),
             Op::Python => self.scan(|block, c| block.python.step(c)),
+            Op::Lines(close) => self.lines(close, end),
             Op::Quoted(quote) => self.quoted(quote),
             Op::Head => self.head(known),
             Op::PythonHead => self.python_head(known),
-            Op::Argument(typed) => {
-                let text = self.raw.get(self.value.clone()).unwrap_or("");
-                match argument(text, *typed, &self.name, &self.key, known) {
-                    Ok(value) => {
-                        self.arguments.insert(self.key.clone(), value);
-                        Next::On
-                    }
-                    Err(error) => Next::Fail(error),
-                }
-            }
+            Op::Argument(close, typed) => self.argument(close, *typed, known),
             Op::Make(make) => self.make(*make, known, out),
             Op::End => Next::End,
         }
@@ -244,7 +239,6 @@ impl Block {
             Register::Name => self.name = text,
             Register::Id => self.id = text,
             Register::Key => self.key = text,
-            Register::Value => {}
         }
     }
 
@@ -254,22 +248,67 @@ impl Block {
         while !self.raw.is_char_boundary(from) {
             from -= 1;
         }
-        let short = register != Register::Value;
         let found = self.raw.get(from..).unwrap_or("").find(text);
         let end = found.map_or(self.raw.len(), |at| from + at);
         self.looked = self.raw.len();
         let inner = self.raw.get(self.pos..end).unwrap_or("");
-        if short && (inner.len() > MAX_NAME || inner.trim_start_matches('\n').contains('\n')) {
-            return fail("a name is too long");
+        if inner.len() > MAX_NAME || inner.trim_start_matches('\n').contains('\n') {
+            return fail("a name does not end");
         }
         if found.is_none() {
             return Next::More;
         }
         let inner = inner.to_owned();
-        self.value = self.pos..end;
         self.set(register, inner);
         self.pos = end + text.len();
         Next::On
+    }
+
+    /// Reads the value of an argument. Where it must be JSON, what ends it is no end in a string.
+    fn argument(&mut self, close: &str, typed: Typed, known: &Known) -> Next {
+        let types = match typed {
+            Typed::Text => Types::default(),
+            Typed::Json | Typed::Schema | Typed::Lines => known
+                .tool(self.name.trim())
+                .map(|tool| Types::of(tool.parameters(), self.key.trim()))
+                .unwrap_or_default(),
+        };
+        if self.looked == self.pos {
+            self.json = Scan::default();
+            self.plain = typed != Typed::Json && types.text();
+        }
+        while let Some(rest) = self.raw.get(self.looked..).filter(|rest| !rest.is_empty()) {
+            if self.plain || !self.json.quoted() {
+                match meet(rest, close, false) {
+                    Meet::All => {
+                        let text = self.raw.get(self.pos..self.looked).unwrap_or("");
+                        let value = match typed {
+                            Typed::Text => Ok(Value::String(text.to_owned())),
+                            Typed::Json => calls::value(text),
+                            Typed::Schema => Ok(types.read(text)),
+                            Typed::Lines => {
+                                let text = text.strip_prefix('\n').unwrap_or(text);
+                                Ok(types.read(text.strip_suffix('\n').unwrap_or(text)))
+                            }
+                        };
+                        self.pos = self.looked + close.len();
+                        return match value {
+                            Ok(value) => {
+                                self.arguments.insert(self.key.clone(), value);
+                                Next::On
+                            }
+                            Err(error) => Next::Fail(error),
+                        };
+                    }
+                    Meet::Part => return Next::More,
+                    Meet::None => {}
+                }
+            }
+            let Some(c) = rest.chars().next() else { break };
+            self.looked += c.len_utf8();
+            self.plain |= self.json.step(c) != Step::More;
+        }
+        Next::More
     }
 
     /// Reads a value in brackets.
@@ -284,6 +323,29 @@ impl Block {
                     return Next::On;
                 }
                 Step::Broken(why) => return fail(why),
+            }
+        }
+        Next::More
+    }
+
+    /// Reads calls as in Python, up to a text that is in none of their strings.
+    fn lines(&mut self, close: &str, end: bool) -> Next {
+        while let Some(rest) = self.raw.get(self.looked..).filter(|rest| !rest.is_empty()) {
+            if !self.python.quoted() {
+                match meet(rest, close, end) {
+                    Meet::All => {
+                        self.value = self.pos..self.looked;
+                        self.pos = self.looked + close.len();
+                        return Next::On;
+                    }
+                    Meet::Part => return Next::More,
+                    Meet::None => {}
+                }
+            }
+            let Some(c) = rest.chars().next() else { break };
+            self.looked += c.len_utf8();
+            if let Step::Broken(why) = self.python.step(c) {
+                return fail(why);
             }
         }
         Next::More
@@ -541,29 +603,6 @@ fn after<'a>(text: &'a str, expected: &str) -> Option<Result<&'a str, ()>> {
 fn hopeless(text: &str) -> bool {
     let key = text.split_once('"').map_or("", |(_, key)| key);
     !key.contains('"') && !HEADS.iter().any(|head| head.starts_with(key))
-}
-
-fn argument(
-    text: &str,
-    typed: Typed,
-    name: &str,
-    key: &str,
-    known: &Known,
-) -> Result<Value, CallError> {
-    let schema = |text: &str| {
-        let tool = known.tool(name.trim());
-        let types = tool.map(|tool| Types::of(tool.parameters(), key.trim()));
-        types.unwrap_or_default().read(text)
-    };
-    match typed {
-        Typed::Text => Ok(Value::String(text.to_owned())),
-        Typed::Json => calls::value(text),
-        Typed::Schema => Ok(schema(text)),
-        Typed::Lines => {
-            let text = text.strip_prefix('\n').unwrap_or(text);
-            Ok(schema(text.strip_suffix('\n').unwrap_or(text)))
-        }
-    }
 }
 
 /// How the text meets another one.

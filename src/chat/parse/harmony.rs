@@ -1,6 +1,7 @@
 //! The messages of gpt-oss: each has a header, which says what its text is.
 
 use super::calls::{self, Known};
+use super::json::{Scan, Step};
 use super::part::{AnswerPart, CallError};
 use super::text::Mode;
 
@@ -30,8 +31,17 @@ const MAX_HEADER: usize = 512;
 enum Place {
     Header,
     Text(Mode),
-    /// In the arguments of a call, which begin so far into the held text.
-    Call(String, usize),
+    Call(Call),
+}
+
+/// A call whose arguments are being read.
+#[derive(Debug, Clone)]
+struct Call {
+    name: String,
+    /// Where in the held text they begin.
+    from: usize,
+    /// Where they are in JSON, as long as they are: a marker in a string is part of it.
+    scan: Option<Scan>,
 }
 
 /// Reads harmony's messages.
@@ -84,7 +94,7 @@ impl Harmony {
             Kind::Header => self.header(again, out),
             Kind::Text(mode) => self.text(mode, out),
             Kind::Call => {
-                self.call(known, out);
+                self.call(c, known, out);
                 if self.held.len() > max_call_bytes && matches!(self.place, Place::Call(..)) {
                     self.malformed(CallError::TooLong, out);
                 }
@@ -97,7 +107,7 @@ impl Harmony {
         let held = std::mem::take(&mut self.held);
         match std::mem::replace(&mut self.place, Place::Text(Mode::Content)) {
             Place::Text(mode) => give(mode, held, out),
-            Place::Call(name, from) => make(&name, &held, from, false, known, out),
+            Place::Call(call) => call.make(&held, false, known, out),
             Place::Header => {
                 let header = Header::read(&held);
                 if header.recipient.is_some() {
@@ -152,15 +162,25 @@ impl Harmony {
         }
     }
 
-    fn call(&mut self, known: &Known, out: &mut Vec<AnswerPart>) {
+    fn call(&mut self, c: char, known: &Known, out: &mut Vec<AnswerPart>) {
+        let Place::Call(call) = &mut self.place else {
+            return;
+        };
+        if let Some(scan) = &mut call.scan {
+            if scan.step(c) != Step::More {
+                call.scan = None;
+            } else if scan.quoted() {
+                return;
+            }
+        }
         let Some(marker) = ENDS.iter().find(|marker| self.held.ends_with(**marker)) else {
             return;
         };
         let rest = self.held.split_off(self.held.len() - marker.len());
         let text = std::mem::replace(&mut self.held, rest);
         let after = Place::Text(Mode::Content);
-        if let Place::Call(name, from) = std::mem::replace(&mut self.place, after) {
-            make(&name, &text, from, true, known, out);
+        if let Place::Call(call) = std::mem::replace(&mut self.place, after) {
+            call.make(&text, true, known, out);
         }
         self.text(Mode::Content, out);
     }
@@ -215,7 +235,11 @@ impl<'a> Header<'a> {
         match self.recipient {
             Some(name) => {
                 let name = name.strip_prefix("functions.").unwrap_or(name);
-                Place::Call(name.to_owned(), length)
+                Place::Call(Call {
+                    name: name.to_owned(),
+                    from: length,
+                    scan: Some(Scan::default()),
+                })
             }
             None if self.channel == "analysis" => Place::Text(Mode::Thinking),
             None => Place::Text(Mode::Content),
@@ -234,31 +258,26 @@ fn plausible(text: &str) -> bool {
         && [START, CHANNEL].iter().all(|m| text.matches(m).count() < 2)
 }
 
-/// Makes the call of a message.
-fn make(
-    name: &str,
-    text: &str,
-    from: usize,
-    complete: bool,
-    known: &Known,
-    out: &mut Vec<AnswerPart>,
-) {
-    let body = text.get(from..).unwrap_or("");
-    let call = calls::value(body)
-        .and_then(calls::object)
-        .and_then(|arguments| known.call(None, name, arguments));
-    match call {
-        Ok(call) => {
-            markup(text.to_owned(), out);
-            out.push(AnswerPart::ToolCall(call));
+impl Call {
+    /// Makes the call of a message; whether something ended it tells why it may be wrong.
+    fn make(self, text: &str, complete: bool, known: &Known, out: &mut Vec<AnswerPart>) {
+        let body = text.get(self.from..).unwrap_or("");
+        let call = calls::value(body)
+            .and_then(calls::object)
+            .and_then(|arguments| known.call(None, &self.name, arguments));
+        match call {
+            Ok(call) => {
+                markup(text.to_owned(), out);
+                out.push(AnswerPart::ToolCall(call));
+            }
+            Err(error) => out.push(AnswerPart::Malformed {
+                text: text.to_owned(),
+                error: match error {
+                    CallError::Invalid(_) if !complete => CallError::Unfinished,
+                    error => error,
+                },
+            }),
         }
-        Err(error) => out.push(AnswerPart::Malformed {
-            text: text.to_owned(),
-            error: match error {
-                CallError::Invalid(_) if !complete => CallError::Unfinished,
-                error => error,
-            },
-        }),
     }
 }
 

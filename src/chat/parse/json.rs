@@ -30,6 +30,10 @@ pub(super) struct Scan {
 }
 
 impl Scan {
+    pub(super) fn quoted(&self) -> bool {
+        self.quoted
+    }
+
     pub(super) fn step(&mut self, c: char) -> Step {
         if self.quoted {
             match c {

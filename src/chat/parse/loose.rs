@@ -226,7 +226,8 @@ pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || "_-./".contains(c)
 }
 
-fn number(word: &str) -> Option<Number> {
+/// A number; the largest there is for one that is larger.
+pub(super) fn number(word: &str) -> Option<Number> {
     let plain = word.replace('_', "");
     let plain = plain.strip_prefix('+').unwrap_or(&plain);
     if let Ok(whole) = plain.parse::<i64>() {
@@ -236,7 +237,11 @@ fn number(word: &str) -> Option<Number> {
         return Some(whole.into());
     }
     // Rust also reads `nan` and `infinity`, which no value of JSON can be.
-    plain.parse::<f64>().ok().and_then(Number::from_f64)
+    if plain.contains(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')) {
+        return None;
+    }
+    let number = plain.parse::<f64>().ok()?;
+    Number::from_f64(number.clamp(f64::MIN, f64::MAX))
 }
 
 /// What follows a backslash, in JSON or Python.

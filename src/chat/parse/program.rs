@@ -17,7 +17,6 @@ pub(super) enum Register {
     Name,
     Id,
     Key,
-    Value,
 }
 
 /// What becomes of the value of a named argument.
@@ -74,19 +73,22 @@ pub(super) enum Op {
     Word(Register),
     /// The name that was read must end so.
     Ending(&'static str),
-    /// Text up to this one; a name or key is short and on one line.
+    /// Text up to this one; it is short and on one line.
     Until(Register, Text),
     /// A JSON value in brackets.
     Json,
     /// The same with Python's quotes.
     Python,
+    /// Calls as in Python, up to and with this text.
+    Lines(&'static str),
     /// An object, up to its last brace, whose strings have these quotes.
     Quoted(&'static str),
     /// Goes on only if the text, which stays, begins as a call in JSON does.
     Head,
     /// The same for calls as in Python.
     PythonHead,
-    Argument(Typed),
+    /// The value of an argument, up to and with this text.
+    Argument(Text, Typed),
     Make(Make),
     End,
 }
@@ -379,8 +381,7 @@ impl Tags {
         for ((_, typed), label) in self.value.iter().zip(VALUES..) {
             ops.extend([
                 Op::Label(label),
-                Op::Until(Register::Value, text(self.end)),
-                Op::Argument(*typed),
+                Op::Argument(text(self.end), *typed),
                 Op::Goto(ARGUMENTS),
             ]);
         }
@@ -429,8 +430,7 @@ fn glm() -> Program {
         Op::Until(Register::Key, text("</arg_key>")),
         Op::Space,
         Op::Literal(text("<arg_value>")),
-        Op::Until(Register::Value, text("</arg_value>")),
-        Op::Argument(Typed::Schema),
+        Op::Argument(text("</arg_value>"), Typed::Schema),
         Op::Goto(1),
         Op::Label(3),
         Op::Commit,
@@ -699,7 +699,7 @@ fn olmo() -> Program {
         Op::Space,
         Op::PythonHead,
         Op::Commit,
-        Op::Until(Register::Value, text("</function_calls>")),
+        Op::Lines("</function_calls>"),
         Op::Make(Make::Python),
         Op::End,
     ])

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::loose::number;
+
 /// How many references are followed for one argument.
 const MAX_REFERENCES: usize = 16;
 
@@ -70,6 +72,10 @@ impl Types {
             || (kind == "integer" && self.0.contains("number"))
     }
 
+    fn allow_number(&self) -> bool {
+        self.0.contains("number") || self.0.contains("integer")
+    }
+
     /// An argument that is written without quotes: what it is by its type, and text where it is
     /// nothing else.
     pub(super) fn read(&self, text: &str) -> Value {
@@ -83,7 +89,12 @@ impl Types {
             "None" if self.0.contains("null") => Some(Value::Null),
             // In quotes a text is what the quotes hold only where it can't be one without.
             _ if word.starts_with('"') && self.text() => None,
-            _ => serde_json::from_str(word).ok(),
+            _ => serde_json::from_str(word).ok().or_else(|| {
+                let digits = word.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+                number(word)
+                    .filter(|_| digits && self.allow_number())
+                    .map(Value::Number)
+            }),
         };
         value
             .filter(|value| self.allow(value))
