@@ -12,3 +12,6 @@ mod template;
 pub use conversation::{Clock, Conversation, Thinking, ThinkingLevel};
 pub use go::GoTemplate;
 pub use message::{Message, Tool, ToolCall};
+pub use parse::{
+    AnswerFormat, AnswerParser, AnswerPart, CallError, CallFormat, ThinkingTags, ToolChoice,
+};
