@@ -11,3 +11,4 @@ mod template;
 
 pub use conversation::{Clock, Conversation, Thinking, ThinkingLevel};
 pub use message::{Message, Tool, ToolCall};
+pub use template::{Capabilities, ChatTemplate, Fitted, SpecialTexts, TemplateLanguage};
