@@ -1,19 +1,22 @@
 //! A second way to spell text, so that what a message wrote can be told from what the template wrote.
 //!
 //! The engine's strings do not know where they come from. So the template is rendered a second time with
-//! every character of a message replaced by a stand-in, a private-use character of its own. Stand-ins
-//! pass through concatenating, slicing and splitting one for one; filters, methods and comparisons see
-//! through them ([`plain`]). What the template writes itself is not spelled with stand-ins.
+//! every character of a message replaced by a stand-in, a code point that means nothing. Stand-ins pass
+//! through concatenating, slicing and splitting one for one; filters, methods and comparisons see through
+//! them ([`plain`]). What the template writes itself is not spelled with stand-ins.
 //!
-//! Characters of the basic plane stand in the same order in one private plane. All others get the next
-//! free place of the other private plane, and so do characters that say which message they belong to.
+//! Unicode has 17 planes of 65,536 code points, of which hardly four are in use. Two planes that do not
+//! occur in the input are taken: characters of the basic plane stand in the same order in the first, all
+//! others get the next free place of the second, and so do characters that say which message they belong
+//! to.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-const PLANES: [u32; 2] = [0xF_0000, 0x10_0000];
+/// Planes in which nothing is assigned, or only what programs agree on.
+const PLANES: std::ops::RangeInclusive<u32> = 4..=16;
 
 /// The last two code points of a plane are no characters.
 const PLANE: u32 = 0xFFFE;
@@ -21,37 +24,36 @@ const PLANE: u32 = 0xFFFE;
 #[derive(Debug, Default)]
 pub(super) struct Alphabet {
     base: u32,
-    /// Where the places begin that are given out one by one; none when the input uses that plane.
-    places: Option<u32>,
+    /// Where the places begin that are given out one by one.
+    places: u32,
     /// What stands at each place, and the message it belongs to.
     table: Vec<(char, Option<u32>)>,
     by_char: HashMap<char, u32>,
+    /// Whether there was no place for a character.
+    pub(super) is_full: bool,
 }
 
-/// Which private planes texts use.
+/// Which planes texts use, bit by bit.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct PlanesUsed([bool; 2]);
+pub(super) struct PlanesUsed(u32);
 
 impl PlanesUsed {
     pub(super) fn look(&mut self, text: &str) {
         if may_have_stand_ins(text) {
             for char in text.chars() {
-                for (used, plane) in self.0.iter_mut().zip(PLANES) {
-                    *used |= u32::from(char) & !0xFFFF == plane;
-                }
+                self.0 |= 1 << (u32::from(char) >> 16);
             }
         }
     }
 }
 
 impl Alphabet {
-    /// An alphabet that no text spelled so far uses; none if both private planes are in use.
+    /// An alphabet that no text spelled so far uses; none if there are no two planes left.
     pub(super) fn new(used: PlanesUsed) -> Option<Self> {
-        let mut free = PLANES.into_iter().zip(used.0).filter(|(_, used)| !used);
-        let (base, _) = free.next()?;
+        let mut free = PLANES.filter(|plane| used.0 & (1 << plane) == 0);
         Some(Self {
-            base,
-            places: free.next().map(|(plane, _)| plane),
+            base: free.next()? << 16,
+            places: free.next()? << 16,
             ..Self::default()
         })
     }
@@ -69,8 +71,12 @@ impl Alphabet {
                 return self.stand_in(char);
             }
             owned = true;
-            self.place(char, Some(message))
-                .unwrap_or_else(|| self.stand_in(char))
+            // Half of the places are for characters that have no other.
+            if self.table.len() < (PLANE / 2) as usize {
+                self.place(char, Some(message)).unwrap_or(char)
+            } else {
+                self.stand_in(char)
+            }
         });
         spelled.collect()
     }
@@ -87,7 +93,7 @@ impl Alphabet {
         if stand_in.is_some() {
             self.by_char.insert(char, place);
         }
-        // Where all places are taken, the character's origin is not known.
+        self.is_full |= stand_in.is_none();
         stand_in.unwrap_or(char)
     }
 
@@ -107,7 +113,7 @@ impl Alphabet {
 
     fn at_place(&self, place: u32) -> Option<char> {
         (place < PLANE)
-            .then(|| char::from_u32(self.places? + place))
+            .then(|| char::from_u32(self.places + place))
             .flatten()
     }
 
@@ -125,7 +131,7 @@ impl Alphabet {
         let (plane, at) = (u32::from(char) & !0xFFFF, u32::from(char) & 0xFFFF);
         if plane == self.base {
             char::from_u32(at).map(|char| (char, None))
-        } else if Some(plane) == self.places {
+        } else if plane == self.places {
             self.table.get(at as usize).copied()
         } else {
             None
@@ -187,7 +193,7 @@ pub(super) fn respell(text: &str) -> String {
     })
 }
 
-/// Private planes have bytes from 0xF3 on in UTF-8, and hardly anything else has.
+/// Only these planes have bytes from 0xF1 on in UTF-8.
 fn may_have_stand_ins(text: &str) -> bool {
-    text.bytes().any(|byte| byte >= 0xF3)
+    text.bytes().any(|byte| byte >= 0xF1)
 }

@@ -1,7 +1,6 @@
 //! One template in the engine, and the limits within which it is rendered.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,8 +51,6 @@ impl Limits {
 #[derive(Debug)]
 pub(super) struct Engine {
     env: Environment<'static>,
-    /// What the template reads that it does not set itself.
-    pub(super) variables: HashSet<String>,
 }
 
 impl Engine {
@@ -76,11 +73,7 @@ impl Engine {
         env.set_syntax(syntax);
         env.add_template_owned(NAME, source)
             .map_err(|error| failure::from_engine(&error))?;
-        let variables = env
-            .get_template(NAME)
-            .map_err(|error| failure::from_engine(&error))?
-            .undeclared_variables(false);
-        Ok(Self { env, variables })
+        Ok(Self { env })
     }
 
     /// Renders the template. On a stack of its own only.

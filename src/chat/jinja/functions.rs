@@ -1,9 +1,10 @@
 //! Functions, filters and tests as Jinja2 and transformers have them, blind to how text is spelled.
 
-use minijinja::value::{Kwargs, Rest, Tuple, ValueKind};
+use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::alphabet::{self, plain};
+use super::case;
 use super::data::{self, List, MAX_DEPTH};
 use super::python::{self, JsonStyle};
 use super::rewrite;
@@ -52,8 +53,11 @@ pub(super) fn add(env: &mut Environment<'static>) {
                 | ValueKind::Undefined
         )
     });
+    env.add_test("mapping", |value: &Value| {
+        value.kind() == ValueKind::Map && !is_namespace(value)
+    });
     env.add_test("iterable", |value: &Value| {
-        value.is_undefined() || value.try_iter().is_ok()
+        !value.is_none() && value.try_iter().is_ok()
     });
     env.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
 
@@ -71,13 +75,15 @@ pub(super) fn add(env: &mut Environment<'static>) {
             Ok(methods::strip(&text, chars, true, true).into())
         },
     );
-    for name in ["upper", "lower", "title", "capitalize"] {
-        env.add_filter(
-            name,
-            move |state: &State, value: &Value| -> Outcome<String> {
-                Ok(methods::change_case(&python::str(state, value)?, name))
-            },
-        );
+    for name in ["upper", "lower", "capitalize", "title"] {
+        if let Some(change) = case::filter(name) {
+            env.add_filter(
+                name,
+                move |state: &State, value: &Value| -> Outcome<String> {
+                    Ok(case::change(&python::str(state, value)?, change))
+                },
+            );
+        }
     }
     env.add_filter("format", format);
     env.add_filter("replace", replace);
@@ -162,8 +168,8 @@ fn printable(state: &State, args: &[Value]) -> Outcome<Vec<Value>> {
     args.iter().map(text).collect()
 }
 
-fn format(state: &mut State, format: &Value, args: Rest<Value>) -> Outcome {
-    let args = printable(state, &args)?;
+fn format(state: &mut State, format: &Value, args: Rest<ValueOrKwargs>) -> Outcome {
+    let args = printable(state, &values(args))?;
     let format = python::str(state, format)?;
     let style = minijinja::formatting::FormatStyle::Printf;
     minijinja::formatting::format(style, &format, &args).map(Value::from)
@@ -201,11 +207,10 @@ fn check_depth(state: &State, value: &Value, limit: usize, no_namespace: bool) -
     let known = data::depth(value);
     let below = limit.checked_sub(known.max(1));
     let below = below.ok_or_else(|| failed("a value is nested too deep"))?;
-    let Some(object) = value.as_object().filter(|_| known == 0) else {
+    if known > 0 {
         return Ok(());
-    };
-    let namespace = object.type_name().ends_with("::Namespace");
-    if namespace && no_namespace {
+    }
+    if is_namespace(value) && no_namespace {
         // It could then hold itself.
         return Err(failed("a namespace can't be stored in a namespace"));
     }
@@ -220,11 +225,26 @@ fn check_depth(state: &State, value: &Value, limit: usize, no_namespace: bool) -
     Ok(())
 }
 
+/// The engine has no other way to tell.
+fn is_namespace(value: &Value) -> bool {
+    value
+        .as_object()
+        .is_some_and(|object| object.type_name().ends_with("::Namespace"))
+}
+
+fn values(args: Rest<ValueOrKwargs>) -> Vec<Value> {
+    args.0.into_iter().map(Value::from).collect()
+}
+
 /// Arguments by place or by name, as Python binds them.
-fn bind<const N: usize>(args: &[Value], names: [&str; N]) -> Outcome<[Option<Value>; N]> {
+fn bind<const N: usize>(
+    args: Rest<ValueOrKwargs>,
+    names: [&str; N],
+) -> Outcome<[Option<Value>; N]> {
+    let args = values(args);
     let (positional, named) = match args.split_last() {
         Some((last, rest)) if last.is_kwargs() => (rest, Some(Kwargs::try_from(last.clone())?)),
-        _ => (args, None),
+        _ => (&args[..], None),
     };
     if positional.len() > N {
         return Err(failed(format!(
@@ -264,9 +284,9 @@ fn spaces(state: &State, width: &Value) -> Outcome<String> {
 }
 
 /// transformers' `tojson`.
-fn to_json(state: &State, value: &Value, args: Rest<Value>) -> Outcome<String> {
+fn to_json(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Outcome<String> {
     let [ascii, indent, separators, sort_keys] =
-        bind(&args, ["ensure_ascii", "indent", "separators", "sort_keys"])?;
+        bind(args, ["ensure_ascii", "indent", "separators", "sort_keys"])?;
     let mut style = JsonStyle {
         ensure_ascii: is_true(ascii.as_ref()),
         sort_keys: is_true(sort_keys.as_ref()),
@@ -287,8 +307,8 @@ fn to_json(state: &State, value: &Value, args: Rest<Value>) -> Outcome<String> {
     python::json(state, value, &style)
 }
 
-fn replace(state: &State, value: &Value, args: Rest<Value>) -> Outcome {
-    let [old, new, count] = bind(&args, ["old", "new", "count"])?;
+fn replace(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Outcome {
+    let [old, new, count] = bind(args, ["old", "new", "count"])?;
     let (Some(old), Some(new)) = (old, new) else {
         return Err(failed("replace needs what to replace and what by"));
     };
@@ -298,8 +318,8 @@ fn replace(state: &State, value: &Value, args: Rest<Value>) -> Outcome {
     methods::replace(state, &Text::new(&text), &plain(&old), &new, count)
 }
 
-fn join(state: &mut State, value: &Value, args: Rest<Value>) -> Outcome<String> {
-    let [separator, attribute] = bind(&args, ["d", "attribute"])?;
+fn join(state: &mut State, value: &Value, args: Rest<ValueOrKwargs>) -> Outcome<String> {
+    let [separator, attribute] = bind(args, ["d", "attribute"])?;
     let separator = separator.map_or(Ok(String::new()), |value| python::str(state, &value))?;
     let value = match attribute {
         Some(attribute) => {
@@ -341,8 +361,8 @@ fn length(state: &State, value: &Value) -> Outcome<usize> {
     Ok(count)
 }
 
-fn indent(state: &State, value: &Value, args: Rest<Value>) -> Outcome<String> {
-    let [width, first, blank] = bind(&args, ["width", "first", "blank"])?;
+fn indent(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Outcome<String> {
+    let [width, first, blank] = bind(args, ["width", "first", "blank"])?;
     let (first, blank) = (is_true(first.as_ref()), is_true(blank.as_ref()));
     let space = spaces(state, &width.unwrap_or_else(|| 4.into()))?;
     let raw = python::str(state, value)?;
@@ -368,8 +388,8 @@ fn indent(state: &State, value: &Value, args: Rest<Value>) -> Outcome<String> {
     Ok(result)
 }
 
-fn dict_sort(state: &State, value: &Value, args: Rest<Value>) -> Outcome {
-    let [case_sensitive, by, reverse] = bind(&args, ["case_sensitive", "by", "reverse"])?;
+fn dict_sort(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Outcome {
+    let [case_sensitive, by, reverse] = bind(args, ["case_sensitive", "by", "reverse"])?;
     let case_sensitive = is_true(case_sensitive.as_ref());
     if value.kind() != ValueKind::Map {
         return Err(failed(format!(

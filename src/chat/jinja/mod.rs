@@ -6,6 +6,7 @@
 //! (`alphabet`, `origin`).
 
 mod alphabet;
+mod case;
 mod context;
 mod data;
 mod engine;
@@ -61,6 +62,7 @@ pub(crate) struct Template {
     texts: SpecialTexts,
     /// All texts in the template's tags.
     literals: HashSet<String>,
+    names: HashSet<String>,
     traits: OnceLock<Traits>,
 }
 
@@ -73,6 +75,7 @@ impl Template {
             engine: engine::on_own_stack(|| Engine::new(rewritten.source))?,
             texts: texts.clone(),
             literals: rewritten.literals.into_iter().collect(),
+            names: rewritten.names.into_iter().collect(),
             traits: OnceLock::new(),
         })
     }
@@ -81,9 +84,9 @@ impl Template {
         &self.source
     }
 
-    /// Whether the template reads a variable of this name.
+    /// Whether the template may read a variable of this name.
     fn reads(&self, variable: &str) -> bool {
-        self.engine.variables.contains(variable)
+        self.names.contains(variable)
     }
 
     /// What the template can do, found out by rendering small conversations, once.
@@ -106,10 +109,10 @@ impl Template {
         } else {
             self.traits()?.shape
         };
+        let survey = Survey::new(conversation)?;
         let conversation = shape.adapt(conversation);
         // Merged messages can't be dropped one by one.
         let groups = manner.groups && matches!(conversation, Cow::Borrowed(_));
-        let survey = Survey::new(&conversation)?;
         let rendering = Rendering {
             template: self,
             conversation: &conversation,

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::segments::{Origin, Segment};
 
 use super::alphabet::{self, Alphabet};
-use super::context::{Builder, Places, Spelling, each_text};
+use super::context::{Builder, Places, Spelling};
 use super::{Rendering, prefill};
 
 /// Renderings to find the places whose spelling matters.
@@ -101,9 +101,7 @@ pub(super) fn find(rendering: &Rendering, text: &str) -> Result<Origins> {
 /// The text with the given spellings, if it reads the same.
 fn spelled(rendering: &Rendering, text: &str, places: &mut Places) -> Result<Option<Origins>> {
     match render(rendering, places)? {
-        Some(origins) if origins.reads_like(text) => {
-            without_unspelled(rendering, origins).map(Some)
-        }
+        Some(origins) if origins.reads_like(text) => Ok(Some(origins)),
         _ => Ok(None),
     }
 }
@@ -112,8 +110,8 @@ fn spelled(rendering: &Rendering, text: &str, places: &mut Places) -> Result<Opt
 pub(super) fn render(rendering: &Rendering, places: &mut Places) -> Result<Option<Origins>> {
     let Some(mut alphabet) = Alphabet::new(rendering.survey.planes) else {
         return Err(Error::argument(
-            "the messages use private characters of both planes, so that what they write can't be \
-             told from what the template writes",
+            "the messages use code points of all planes, so that what they write can't be told from \
+             what the template writes",
         ));
     };
     let tail = prefill::tail(rendering)?;
@@ -122,6 +120,11 @@ pub(super) fn render(rendering: &Rendering, places: &mut Places) -> Result<Optio
         rendering.shape,
         &tail,
     );
+    if alphabet.is_full {
+        return Err(Error::argument(
+            "the messages use too many different characters",
+        ));
+    }
     let alphabet = Rc::new(alphabet);
     let spelled = alphabet::with(Some(Rc::clone(&alphabet)), || {
         let text = rendering.render(context)?;
@@ -130,29 +133,6 @@ pub(super) fn render(rendering: &Rendering, places: &mut Places) -> Result<Optio
     Ok(spelled
         .ok()
         .map(|spelled| Origins::read(&alphabet, &spelled)))
-}
-
-/// Control tokens of characters that have no stand-ins, which only a vocabulary made for that has: where
-/// a message could have written one, it did.
-fn without_unspelled(rendering: &Rendering, mut origins: Origins) -> Result<Origins> {
-    let controls = &rendering.template.texts.control;
-    let unspelled = controls.iter().filter(|control| {
-        !control.is_empty() && control.chars().all(|char| u32::from(char) > 0xFFFF)
-    });
-    for control in unspelled {
-        let mut written = false;
-        each_text(rendering.conversation, &mut |text| {
-            written |= text.contains(&**control)
-        })?;
-        if written {
-            for part in &mut origins.parts {
-                if part.text.contains(&**control) {
-                    part.origin = Origin::Message;
-                }
-            }
-        }
-    }
-    Ok(origins)
 }
 
 /// Looks for the places that can't be spelled with stand-ins.

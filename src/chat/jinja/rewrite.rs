@@ -31,6 +31,8 @@ pub(super) struct Rewritten {
     pub(super) source: String,
     /// All texts in tags.
     pub(super) literals: Vec<String>,
+    /// All names in tags.
+    pub(super) names: Vec<String>,
 }
 
 pub(super) fn rewrite(source: &str) -> Result<Rewritten> {
@@ -231,6 +233,9 @@ impl Rewritten {
             self.source.push_str(&literal::write(token.text, &text));
             self.literals.push(text);
             return Ok(());
+        }
+        if token.kind == Kind::Name {
+            self.names.push(token.text.to_owned());
         }
         self.verbatim(token);
         Ok(())

@@ -6,6 +6,7 @@ use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::alphabet;
+use super::case;
 use super::spelling::{Text, is_space};
 
 type Outcome = Result<Value, Error>;
@@ -30,9 +31,6 @@ pub(super) fn call(state: &State, raw: &str, name: &str, args: &[Value]) -> Opti
         "replace" => replace_method(state, &text, args),
         "join" => join_method(state, raw, args),
         "zfill" | "ljust" | "rjust" | "center" => pad(state, &text, name, args),
-        "upper" | "lower" | "title" | "capitalize" | "swapcase" | "casefold" => {
-            from_args(args).map(|()| change_case(raw, name).into())
-        }
         "isdigit" | "isdecimal" | "isnumeric" => {
             predicate(&|text| !text.is_empty() && text.chars().all(char::is_numeric))
         }
@@ -42,7 +40,10 @@ pub(super) fn call(state: &State, raw: &str, name: &str, args: &[Value]) -> Opti
         "isascii" => predicate(&str::is_ascii),
         "islower" => predicate(&|text| is_case(text, char::is_lowercase, char::is_uppercase)),
         "isupper" => predicate(&|text| is_case(text, char::is_uppercase, char::is_lowercase)),
-        _ => return None,
+        _ => {
+            let change = case::method(name)?;
+            from_args(args).map(|()| case::change(raw, change).into())
+        }
     })
 }
 
@@ -358,35 +359,4 @@ fn pad(state: &State, text: &Text, name: &str, args: &[Value]) -> Outcome {
         return Ok(format!("{sign}{}{digits}", fill.repeat(left)).into());
     }
     Ok(format!("{}{raw}{}", fill.repeat(left), fill.repeat(missing - left)).into())
-}
-
-/// `upper`, `lower` and their kin, by name.
-pub(super) fn change_case(raw: &str, name: &str) -> String {
-    let plain = alphabet::plain(raw);
-    let capital = |text: &str| {
-        let mut chars = text.chars();
-        let first = chars.next().map(char::to_uppercase);
-        let rest = chars.as_str().to_lowercase();
-        first.into_iter().flatten().collect::<String>() + &rest
-    };
-    let changed = match name {
-        "upper" => plain.to_uppercase(),
-        "title" => plain
-            .split_inclusive(|char: char| !char.is_alphabetic())
-            .map(capital)
-            .collect(),
-        "capitalize" => capital(&plain),
-        "swapcase" => plain
-            .chars()
-            .map(|char| {
-                if char.is_uppercase() {
-                    char.to_lowercase().to_string()
-                } else {
-                    char.to_uppercase().to_string()
-                }
-            })
-            .collect(),
-        _ => plain.to_lowercase(),
-    };
-    alphabet::like(raw, changed)
 }
