@@ -15,3 +15,4 @@ pub use message::{Message, Tool, ToolCall};
 pub use parse::{
     AnswerFormat, AnswerParser, AnswerPart, CallError, CallFormat, ThinkingTags, ToolChoice,
 };
+pub use template::{Capabilities, ChatTemplate, Fitted, SpecialTexts, TemplateLanguage};

@@ -1,0 +1,85 @@
+//! Byte for byte what transformers renders, for every template and conversation of the record.
+
+use llamakit::chat::ChatTemplate;
+use serde_json::Value;
+
+use crate::common::{conversations, golden, joined, json, published};
+
+/// What went wrong, with the text around the first difference.
+fn compare(
+    expected: &Value,
+    template: &ChatTemplate,
+    recorded: &crate::common::Recorded,
+) -> Option<String> {
+    let result = template.render(&recorded.conversation);
+    if let Some(expected) = expected["text"].as_str() {
+        let text = match result {
+            Ok(segments) => joined(&segments),
+            Err(error) => return Some(format!("{error}")),
+        };
+        if text == expected {
+            return None;
+        }
+        let common = text
+            .char_indices()
+            .zip(expected.chars())
+            .find(|((_, a), b)| a != b);
+        let at = common.map_or(text.len().min(expected.len()), |((at, _), _)| at);
+        let window = |text: &str| {
+            let start = text.floor_char_boundary(at.saturating_sub(60));
+            let end = text.floor_char_boundary((at + 60).min(text.len()));
+            format!("{:?}", &text[start..end])
+        };
+        return Some(format!(
+            "\n   is {}\n  not {}",
+            window(&text),
+            window(expected)
+        ));
+    }
+    if expected["refused"].is_string() && result.is_ok() {
+        return Some(format!("not refused: {expected}"));
+    }
+    None
+}
+
+#[test]
+fn every_template_renders_what_transformers_renders() {
+    let conversations = conversations();
+    let mut failures = Vec::new();
+    let mut compared = 0;
+    for published in published() {
+        let record = json(&golden().join(format!("expected/{}.json", published.name)));
+        let template = match ChatTemplate::jinja(&published.source, &published.texts) {
+            Ok(template) => template,
+            Err(error) => {
+                failures.push(format!("{}: {error}", published.name));
+                continue;
+            }
+        };
+        let exact = template.clone().exact(true);
+        for recorded in &conversations {
+            let expected = &record["expected"][&recorded.name];
+            let adapted = match &expected["adapted"] {
+                Value::Null => &expected["exact"],
+                adapted => adapted,
+            };
+            for (manner, expected, template) in [
+                ("exact", &expected["exact"], &exact),
+                ("adapted", adapted, &template),
+            ] {
+                compared += 1;
+                if let Some(failure) = compare(expected, template, recorded) {
+                    let (name, conversation) = (&published.name, &recorded.name);
+                    failures.push(format!("{name}, {conversation}, {manner}: {failure}"));
+                }
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} of {compared} differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    assert!(compared > 2000, "{compared}");
+}
