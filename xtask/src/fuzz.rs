@@ -1,17 +1,25 @@
-//! `cargo xtask fuzz`: a hundred thousand damaged models, then the GGUF reader under libFuzzer.
+//! `cargo xtask fuzz`: a hundred thousand damaged models, then all targets of `fuzz/` under libFuzzer, or
+//! these alone for as long as is asked.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cargo::{cargo, run};
 
 const MUTATIONS: &str = "100000";
 
-const SECONDS: u32 = 300;
+/// For each target.
+const SECONDS: &str = "600";
 
-/// Headers are small; larger files would only slow the search down.
+/// What is read is small; larger inputs would only slow the search down.
 const MAX_LEN: u32 = 4096;
+
+/// No input may take more: seconds, and MiB with what the sanitizer takes.
+const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=512"];
+
+/// The targets, besides the GGUF reader, which begins with seeds of its own.
+const TARGETS: [&str; 4] = ["jinja", "go", "parse", "constrain"];
 
 /// What `cargo fuzz` passes, for a stable compiler.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -34,18 +42,31 @@ pub fn check(root: &Path, target: &Path) -> Result<(), String> {
         ])
         .env("LLAMAKIT_MUTATIONS", MUTATIONS);
     run(&mut mutations)?;
-    reader(root, &target.join("fuzz"))
+    targets(root, target, SECONDS)
 }
 
-fn reader(root: &Path, target: &Path) -> Result<(), String> {
-    let corpus = target.join("corpus");
+/// Each target for `seconds`.
+pub fn targets(root: &Path, target: &Path, seconds: &str) -> Result<(), String> {
+    let target = target.join("fuzz");
+    let seeds = corpus(&target, "gguf")?;
+    run(program(root, &target, "seeds").arg(&seeds))?;
+    for name in ["gguf"].into_iter().chain(TARGETS) {
+        let corpus = corpus(&target, name)?;
+        run(program(root, &target, name)
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_len={MAX_LEN}"))
+            .args(LIMITS)
+            .arg("-print_final_stats=1")
+            .arg(format!("-artifact_prefix={}/", target.display()))
+            .arg(&corpus))?;
+    }
+    Ok(())
+}
+
+fn corpus(target: &Path, name: &str) -> Result<PathBuf, String> {
+    let corpus = target.join("corpus").join(name);
     fs::create_dir_all(&corpus).map_err(|e| format!("{}: {e}", corpus.display()))?;
-    run(program(root, target, "seeds").arg(&corpus))?;
-    run(program(root, target, "gguf")
-        .arg(format!("-max_total_time={SECONDS}"))
-        .arg(format!("-max_len={MAX_LEN}"))
-        .arg(format!("-artifact_prefix={}/", target.display()))
-        .arg(&corpus))
+    Ok(corpus)
 }
 
 /// A program of `fuzz/`, run with what is added as its arguments.
