@@ -1,7 +1,5 @@
 //! Templates of model files: the real ones, several in one file, none.
 
-use std::time::Instant;
-
 use llamakit::chat::{
     ChatTemplate, Conversation, Message, SpecialTexts, TemplateLanguage, Thinking, Tool,
 };
@@ -260,46 +258,4 @@ fn thinking_reaches_templates_by_their_own_names() {
         ),
         "high16384"
     );
-}
-
-/// Says how long a conversation of 50 messages takes; measured, not asserted.
-#[test]
-fn fifty_messages() {
-    let published = published()
-        .iter()
-        .find(|published| published.name == "trl-qwen3")
-        .unwrap();
-    let template = ChatTemplate::jinja(&published.source, &published.texts).unwrap();
-    let mut messages = vec![Message::system("Be brief.")];
-    for at in 0..24 {
-        messages.push(Message::user(format!(
-            "Question {at}: {}",
-            "why is the sky blue? ".repeat(20)
-        )));
-        messages.push(Message::assistant(format!(
-            "Answer {at}: {}",
-            "because of the light. ".repeat(40)
-        )));
-    }
-    messages.push(Message::user("And?"));
-    let conversation = Conversation::new(messages);
-    template.render(&conversation).unwrap();
-    let time = |template: &ChatTemplate, groups: bool| {
-        let start = Instant::now();
-        for _ in 0..20 {
-            if groups {
-                template.render_in_groups(&conversation).unwrap();
-            } else {
-                template.render(&conversation).unwrap();
-            }
-        }
-        start.elapsed() / 20
-    };
-    let raw = template.clone().raw(true);
-    let (raw, plain, groups) = (
-        time(&raw, false),
-        time(&template, false),
-        time(&template, true),
-    );
-    eprintln!("50 messages: raw {raw:?}, with origins {plain:?}, in groups {groups:?}");
 }
