@@ -52,7 +52,7 @@ fn rustdoc_json(root: &Path, target: &Path) -> Result<Value, String> {
             "llamakit",
             "--lib",
             "--features",
-            "stream,chat,constrain",
+            "stream,chat",
             "--target-dir",
         ])
         .arg(target)

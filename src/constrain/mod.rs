@@ -1,1 +1,0 @@
-//! Structured output: JSON Schema, regular expressions and grammars as sets of tokens that may come next.
