@@ -20,15 +20,11 @@ fn compare(
         if text == expected {
             return None;
         }
-        let common = text
-            .char_indices()
-            .zip(expected.chars())
-            .find(|((_, a), b)| a != b);
-        let at = common.map_or(text.len().min(expected.len()), |((at, _), _)| at);
+        let common = text.chars().zip(expected.chars());
+        let at = common.take_while(|(a, b)| a == b).count();
         let window = |text: &str| {
-            let start = text.floor_char_boundary(at.saturating_sub(60));
-            let end = text.floor_char_boundary((at + 60).min(text.len()));
-            format!("{:?}", &text[start..end])
+            let near: String = text.chars().skip(at.saturating_sub(60)).take(120).collect();
+            format!("{near:?}")
         };
         return Some(format!(
             "\n   is {}\n  not {}",
