@@ -252,11 +252,14 @@ impl Block {
         let end = found.map_or(self.raw.len(), |at| from + at);
         self.looked = self.raw.len();
         let inner = self.raw.get(self.pos..end).unwrap_or("");
-        if inner.len() > MAX_NAME || inner.trim_start_matches('\n').contains('\n') {
+        if inner.len() > MAX_NAME || inner.contains('\n') {
             return fail("a name does not end");
         }
         if found.is_none() {
             return Next::More;
+        }
+        if inner.trim().is_empty() {
+            return fail("a name is empty");
         }
         let inner = inner.to_owned();
         self.set(register, inner);

@@ -3,7 +3,7 @@
 use super::format::{AnswerFormat, CallFormat, ThinkingTags};
 
 /// What the source of a template for a format contains, all of it. The first that fits counts.
-const CALLS: [(&[&str], CallFormat); 27] = [
+const CALLS: [(&[&str], CallFormat); 28] = [
     (&["<|channel|>", "<|message|>"], CallFormat::Harmony),
     (&["<|tool_call>", "<tool_call|>"], CallFormat::Gemma4),
     (&["<start_function_call>"], CallFormat::FunctionGemma),
@@ -24,6 +24,7 @@ const CALLS: [(&[&str], CallFormat); 27] = [
     (&["[TOOL_CALLS]"], CallFormat::Mistral),
     (&["<|tools_prefix|>"], CallFormat::Apertus),
     (&["<|tool_call_start|>"], CallFormat::Lfm2),
+    (&["<|tool_list_start|>"], CallFormat::Lfm2),
     (&["functools["], CallFormat::Functools),
     (&["<|tool_call|>", "<|/tool_call|>"], CallFormat::Functools),
     (&["<|tool_call|>"], CallFormat::Granite),
