@@ -20,18 +20,14 @@ fn compare(
         if text == expected {
             return None;
         }
-        let common = text
-            .char_indices()
+        let same = text
+            .chars()
             .zip(expected.chars())
-            .find(|((_, a), b)| a != b);
-        let at = common.map_or(text.len().min(expected.len()), |((at, _), _)| at);
-        let window = |text: &str| {
-            let start = text.floor_char_boundary(at.saturating_sub(60));
-            let end = text.floor_char_boundary((at + 60).min(text.len()));
-            format!("{:?}", &text[start..end])
-        };
+            .take_while(|(a, b)| a == b);
+        let from = same.count().saturating_sub(60);
+        let window = |text: &str| text.chars().skip(from).take(120).collect::<String>();
         return Some(format!(
-            "\n   is {}\n  not {}",
+            "\n   is {:?}\n  not {:?}",
             window(&text),
             window(expected)
         ));
