@@ -15,8 +15,8 @@ const SECONDS: &str = "600";
 /// What is read is small; larger inputs would only slow the search down.
 const MAX_LEN: u32 = 4096;
 
-/// No input may take more: seconds, and MiB with what the sanitizer takes.
-const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=512"];
+/// No input may take more: seconds, MiB at once, MiB of all with what the sanitizer keeps back.
+const LIMITS: [&str; 3] = ["-timeout=10", "-malloc_limit_mb=256", "-rss_limit_mb=1024"];
 
 /// The targets, besides the GGUF reader, which begins with seeds of its own.
 const TARGETS: [&str; 2] = ["jinja", "parse"];

@@ -20,14 +20,14 @@ fn compare(
         if text == expected {
             return None;
         }
-        let common = text.chars().zip(expected.chars());
-        let at = common.take_while(|(a, b)| a == b).count();
-        let window = |text: &str| {
-            let near: String = text.chars().skip(at.saturating_sub(60)).take(120).collect();
-            format!("{near:?}")
-        };
+        let same = text
+            .chars()
+            .zip(expected.chars())
+            .take_while(|(a, b)| a == b);
+        let from = same.count().saturating_sub(60);
+        let window = |text: &str| text.chars().skip(from).take(120).collect::<String>();
         return Some(format!(
-            "\n   is {}\n  not {}",
+            "\n   is {:?}\n  not {:?}",
             window(&text),
             window(expected)
         ));

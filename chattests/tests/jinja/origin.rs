@@ -51,9 +51,9 @@ fn conversation(texts: &[String; PLACES], shape: usize) -> Conversation {
         messages.extend([calls, answered]);
     }
     messages.push(Message::assistant(format!("{said} I said")));
-    messages.push(Message::user(last.to_string()));
+    messages.push(Message::user(last));
     if shape & 4 > 0 {
-        messages.insert(1, Message::new(role.to_string(), "As you like"));
+        messages.insert(1, Message::new(role, "As you like"));
     }
     let mut conversation = Conversation::new(messages);
     if shape & 2 > 0 {

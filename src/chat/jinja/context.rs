@@ -4,7 +4,7 @@
 use minijinja::Value;
 use serde_json::Value as Json;
 
-use crate::chat::{Conversation, Message, Thinking, ThinkingLevel};
+use crate::chat::{Conversation, Message};
 use crate::error::{Error, Result};
 
 use super::Template;
@@ -12,6 +12,7 @@ use super::alphabet::{Alphabet, PlanesUsed};
 use super::data::{self, List, record};
 use super::engine::Limits;
 use super::strftime::strftime;
+use super::thinking;
 use super::traits::Shape;
 
 /// Roles that templates know. They are no message's text: `'<|' + role + '|>'` is a template's token.
@@ -217,7 +218,7 @@ impl<'b> Builder<'b> {
             ),
         ];
         fields.extend(self.template.texts.variables());
-        fields.extend(thinking(conversation.thinking, self.template));
+        fields.extend(thinking::variables(conversation.thinking, self.template));
         for (name, value) in &conversation.extra {
             self.enter(|| name.clone());
             let value = self.json(value);
@@ -373,51 +374,4 @@ fn now() -> crate::chat::Clock {
         }),
         utc_offset: 0,
     }
-}
-
-/// The variables by which templates are told whether and how much to think. Only those that the template
-/// reads are set: each family has its own.
-fn thinking(thinking: Thinking, template: &Template) -> Vec<(String, Value)> {
-    let (on, level) = match thinking {
-        Thinking::Default => return Vec::new(),
-        Thinking::Off => (false, None),
-        Thinking::On => (true, None),
-        Thinking::Level(level) => (true, Some(level)),
-    };
-    let says = |text: &str| template.literals.contains(text);
-    let effort = match level {
-        // A level that the template does not name would just be printed.
-        Some(ThinkingLevel::Max) if !says("max") => Some("high"),
-        Some(level) => Some(level.name()),
-        None if !on && says("none") => Some("none"),
-        None => None,
-    };
-    let budget = match level {
-        None if on => None,
-        None => Some(0),
-        Some(ThinkingLevel::Low) => Some(1024),
-        Some(ThinkingLevel::Medium) => Some(4096),
-        Some(ThinkingLevel::High) => Some(16_384),
-        Some(ThinkingLevel::Max) => None,
-    };
-    let mut variables = Vec::new();
-    let mut set = |name: &str, value: Option<Value>| {
-        if let Some(value) = value.filter(|_| template.reads(name)) {
-            variables.push((name.to_owned(), value));
-        }
-    };
-    for name in super::traits::SWITCHES {
-        set(name, Some(Value::from(on)));
-    }
-    set(
-        "thinking_option",
-        Some(Value::from(if on { "on" } else { "off" })),
-    );
-    set(
-        "thinking_mode",
-        Some(Value::from(if on { "thinking" } else { "chat" })),
-    );
-    set("reasoning_effort", effort.map(Value::from));
-    set("thinking_budget", budget.map(Value::from));
-    variables
 }

@@ -12,7 +12,7 @@ use minijinja::{AutoEscape, Environment, Error as EngineError, ErrorKind, Output
 use crate::error::{Error, Result};
 
 use super::failure::{self, NAME};
-use super::{functions, python};
+use super::{filters, functions, python};
 
 /// Templates of published models have 60 KiB at most.
 const MAX_SOURCE: usize = 1 << 20;
@@ -65,6 +65,7 @@ impl Engine {
         env.set_auto_escape_callback(|_| AutoEscape::None);
         env.set_unknown_method_callback(functions::call_method);
         functions::add(&mut env);
+        filters::add(&mut env);
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
             .lstrip_blocks(true)

@@ -11,6 +11,7 @@ mod context;
 mod data;
 mod engine;
 mod failure;
+mod filters;
 mod functions;
 mod groups;
 mod literal;
@@ -23,6 +24,7 @@ mod special;
 mod spelling;
 mod strftime;
 mod text_methods;
+mod thinking;
 mod traits;
 
 use std::borrow::Cow;
