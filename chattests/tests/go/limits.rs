@@ -46,21 +46,21 @@ fn nesting_is_limited_and_fits_a_small_stack() {
         ("{{ range $.Messages }}{{ break }}{{ else }}", "{{ end }}"),
     ] {
         assert!(
-            render(nested(open, "x", close, 99), hello()).is_ok(),
+            render(nested(open, "x", close, 31), hello()).is_ok(),
             "{open}"
         );
         fails(
-            nested(open, "x", close, 101),
-            "100 blocks or parentheses deep",
+            nested(open, "x", close, 33),
+            "32 blocks or parentheses deep",
         );
         fails(
             nested(open, "x", close, 5_000),
-            "100 blocks or parentheses deep",
+            "32 blocks or parentheses deep",
         );
     }
     let parens = |depth| format!("{{{{ {} }}}}", nested("(print ", "1", ")", depth));
-    assert!(render(parens(98), hello()).is_ok());
-    fails(parens(20_000), "100 blocks or parentheses deep");
+    assert!(render(parens(30), hello()).is_ok());
+    fails(parens(20_000), "32 blocks or parentheses deep");
     fails(format!("{{{{ if {} }}}}", "(".repeat(100_000)), "deep");
     // As many `else if`s as one likes are one level.
     let chain = format!(
@@ -78,9 +78,9 @@ fn templates_that_call_themselves_end() {
     );
     fails("{{ template \"\" . }}", "deep");
     let deep = "{{ define \"r\" }}".to_owned()
-        + &"{{ if 1 }}".repeat(90)
+        + &"{{ if 1 }}".repeat(20)
         + "{{ template \"r\" (print (print (print 1))) }}"
-        + &"{{ end }}".repeat(90)
+        + &"{{ end }}".repeat(20)
         + "{{ end }}{{ template \"r\" . }}{{ range .Messages }}{{ end }}";
     fails(deep, "deep");
 }
@@ -138,9 +138,9 @@ fn values_may_be_nested_but_not_without_end() {
         conversation
     };
     let source = "{{ .X }}{{ json .X }}{{ printf \"%#v %d\" .X .X }}";
-    assert!(render(source.to_owned(), with(nested(98))).is_ok());
+    assert!(render(source.to_owned(), with(nested(46))).is_ok());
     let error = render(source.to_owned(), with(nested(300))).unwrap_err();
-    assert!(error.contains("100 levels deep"), "{error}");
+    assert!(error.contains("48 levels deep"), "{error}");
 
     let schema = |depth: usize| {
         (0..depth).fold(
@@ -156,10 +156,10 @@ fn values_may_be_nested_but_not_without_end() {
     };
     let source = "{{ .Tools }}{{ range .Tools }}{{ . }}{{ range .Function.Parameters.Properties }}\
                   {{ toTypeScriptType . }}{{ . }}{{ end }}{{ end }}{{ range .Messages }}{{ end }}";
-    assert!(render(source.to_owned(), tools(90)).is_ok());
+    assert!(render(source.to_owned(), tools(45)).is_ok());
     let error = render(source.to_owned(), tools(300)).unwrap_err();
     assert!(
-        error.contains("tool \"deep\"") && error.contains("100 levels deep"),
+        error.contains("tool \"deep\"") && error.contains("48 levels deep"),
         "{error}"
     );
 }

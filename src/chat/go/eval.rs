@@ -65,10 +65,11 @@ impl<'t> Exec<'t> {
         if let Term::Function(name) = &word.term {
             return self.call(dot, word.at, name, arguments, last);
         }
-        if matches!(word.term, Term::Nil) {
-            return Err(Failure::at(word.at, "nil is not a command"));
+        match &word.term {
+            Term::Nil => Err(Failure::at(word.at, "nil is not a command")),
+            Term::Pipe(pipe) if !called => self.pipe(dot, pipe),
+            _ => self.term(dot, word, called),
         }
-        self.term(dot, word, called)
     }
 
     /// The value of a word as an argument.
@@ -77,12 +78,13 @@ impl<'t> Exec<'t> {
         match &word.term {
             Term::Function(name) => self.call(dot, word.at, name, &[], None),
             Term::Nil => Ok(Value::Nil),
+            Term::Pipe(pipe) => self.pipe(dot, pipe),
             _ => self.term(dot, word, false),
         }
     }
 
-    /// The value of a word that is neither function nor nil; `called` when arguments follow, which only
-    /// functions take.
+    /// The value of a word that is neither function nor nil nor, unless `called`, in parentheses. Arguments
+    /// follow when it is `called`, which only functions take.
     fn term(&mut self, dot: &Value, word: &'t Word, called: bool) -> Outcome<Value> {
         let (value, fields) = match &word.term {
             Term::Fields(fields) => (dot.clone(), fields.as_slice()),
@@ -101,8 +103,7 @@ impl<'t> Exec<'t> {
                 self.spend_text(word.at, text.0.len())?;
                 (Value::Text(text.to_text()), &[][..])
             }
-            Term::Pipe(pipe) => (self.pipe(dot, pipe)?, &[][..]),
-            Term::Function(_) | Term::Nil => (Value::Invalid, &[][..]),
+            Term::Pipe(_) | Term::Function(_) | Term::Nil => (Value::Invalid, &[][..]),
         };
         let takes_any = !fields.is_empty() && matches!(value, Value::Invalid);
         if called && !takes_any {
@@ -146,22 +147,24 @@ impl<'t> Exec<'t> {
         words: &'t [Word],
         last: Option<Value>,
     ) -> Outcome<Value> {
-        let count = words.len() + usize::from(last.is_some());
-        let Some(Arity { least, most }) = functions::arity(name) else {
-            return Err(Failure::at(
-                at,
-                format!("{name:?} is not a defined function"),
-            ));
-        };
-        if count < least || most.is_some_and(|most| count > most) {
-            let want = if most.is_some() { "" } else { "at least " };
-            let cause = format!("wrong number of args for {name}: want {want}{least} got {count}");
-            return Err(Failure::at(at, cause));
-        }
+        check_count(name, words.len() + usize::from(last.is_some()), at)?;
         if matches!(name, "and" | "or") {
             return self.first_decisive(dot, name == "or", words, last);
         }
-        let mut arguments = Vec::with_capacity(count);
+        let arguments = self.arguments(dot, at, name, words, last)?;
+        self.apply(at, name, &arguments)
+    }
+
+    #[inline(never)]
+    fn arguments(
+        &mut self,
+        dot: &Value,
+        at: u32,
+        name: &str,
+        words: &'t [Word],
+        last: Option<Value>,
+    ) -> Outcome<Vec<Value>> {
+        let mut arguments = Vec::with_capacity(words.len() + 1);
         for (index, word) in words.iter().enumerate() {
             let argument = self.argument(dot, word)?;
             must_be_text(name, index, &argument, word.at)?;
@@ -171,14 +174,16 @@ impl<'t> Exec<'t> {
             must_be_text(name, words.len(), &last, at)?;
             arguments.push(last);
         }
+        Ok(arguments)
+    }
+
+    #[inline(never)]
+    fn apply(&mut self, at: u32, name: &str, arguments: &[Value]) -> Outcome<Value> {
         // What is read takes time as well as what is made.
-        let read: usize = arguments
-            .iter()
-            .map(|value| value.weight(functions::reads_whole(name)))
-            .sum();
+        let whole = functions::reads_whole(name);
+        let read: usize = arguments.iter().map(|value| value.weight(whole)).sum();
         self.spend(at, read)?;
-        let result = functions::call(name, &arguments, &self.today, self.room);
-        match result {
+        match functions::call(name, arguments, &self.today, self.room) {
             Ok(Value::Text(text)) => {
                 self.spend_text(at, text.len())?;
                 Ok(Value::Text(text))
@@ -207,6 +212,23 @@ impl<'t> Exec<'t> {
     }
 }
 
+#[inline(never)]
+fn check_count(name: &str, count: usize, at: u32) -> Outcome<()> {
+    let Some(Arity { least, most }) = functions::arity(name) else {
+        return Err(Failure::at(
+            at,
+            format!("{name:?} is not a defined function"),
+        ));
+    };
+    if count < least || most.is_some_and(|most| count > most) {
+        let want = if most.is_some() { "" } else { "at least " };
+        let cause = format!("wrong number of args for {name}: want {want}{least} got {count}");
+        return Err(Failure::at(at, cause));
+    }
+    Ok(())
+}
+
+#[inline(never)]
 fn must_be_text(function: &str, index: usize, value: &Value, at: u32) -> Outcome<()> {
     if !functions::takes_text(function, index) || matches!(value, Value::Text(_)) {
         return Ok(());

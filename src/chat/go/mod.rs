@@ -65,7 +65,7 @@ impl GoTemplate {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) with line, column and cause if it is no template, is
-    /// longer than 256 KiB or nests more than 100 levels of blocks and parentheses.
+    /// longer than 256 KiB or nests more than 32 levels of blocks and parentheses.
     pub fn parse(source: &str) -> Result<Self> {
         let mut tree = parser::parse(source).map_err(|failure| failure.into_error(source))?;
         let named = |vars: &[String], name: &str| vars.iter().any(|var| var == name);

@@ -141,16 +141,14 @@ impl Parser<'_> {
         }
     }
 
-    /// Runs `parse` one level further down.
-    fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+    /// Goes one level further down.
+    fn enter(&mut self) -> Outcome<()> {
         if self.depth == limits::DEPTH {
             let cause = format!("more than {} blocks or parentheses deep", limits::DEPTH);
             return fail(self.peek(), cause);
         }
         self.depth += 1;
-        let parsed = parse(self)?;
-        self.depth -= 1;
-        Ok(parsed)
+        Ok(())
     }
 
     fn root(&mut self) -> Outcome<Vec<Node>> {
@@ -238,36 +236,58 @@ impl Parser<'_> {
 
     fn action(&mut self) -> Outcome<Item> {
         let token = self.peek_solid();
-        let Kind::Keyword(keyword) = token.kind else {
-            let pipe = self.pipeline("command", Kind::Close)?;
-            return Ok(Item::Node(Node::Action(pipe)));
+        match token.kind {
+            Kind::Keyword(Keyword::Nil) => self.command_action(),
+            Kind::Keyword(keyword) => {
+                self.at += 1;
+                match keyword {
+                    Keyword::If | Keyword::With | Keyword::Range | Keyword::Block => {
+                        self.nested(keyword)
+                    }
+                    keyword => self.short_action(token, keyword),
+                }
+            }
+            _ => self.command_action(),
+        }
+    }
+
+    fn command_action(&mut self) -> Outcome<Item> {
+        let pipe = self.pipeline("command", Kind::Close)?;
+        Ok(Item::Node(Node::Action(pipe)))
+    }
+
+    /// An action that contains others. Few locals, as these calls are within each other.
+    fn nested(&mut self, keyword: Keyword) -> Outcome<Item> {
+        self.enter()?;
+        let node = match keyword {
+            Keyword::If => self.branches(keyword, "if"),
+            Keyword::With => self.branches(keyword, "with"),
+            Keyword::Range => self.range(),
+            _ => self.block(),
         };
-        self.at += 1;
-        Ok(Item::Node(match keyword {
+        self.depth -= 1;
+        node.map(Item::Node)
+    }
+
+    /// An action without a body.
+    fn short_action(&mut self, token: Token, keyword: Keyword) -> Outcome<Item> {
+        Ok(match keyword {
             Keyword::End => {
                 self.expect(Kind::Close, "end")?;
-                return Ok(Item::Stop(Stop::End));
+                Item::Stop(Stop::End)
             }
             Keyword::Else => {
                 let chained = [Keyword::If, Keyword::With].map(Kind::Keyword);
                 if !chained.contains(&self.peek_solid().kind) {
                     self.expect(Kind::Close, "else")?;
                 }
-                return Ok(Item::Stop(Stop::Else));
+                Item::Stop(Stop::Else)
             }
-            Keyword::If => Node::If(self.deeper(|p| p.branches(Keyword::If, "if"))?),
-            Keyword::With => Node::With(self.deeper(|p| p.branches(Keyword::With, "with"))?),
-            Keyword::Range => self.deeper(Self::range)?,
-            Keyword::Template => self.template()?,
-            Keyword::Block => self.deeper(Self::block)?,
-            Keyword::Break => self.leave(token, Node::Break, "{{break}}")?,
-            Keyword::Continue => self.leave(token, Node::Continue, "{{continue}}")?,
-            Keyword::Nil => {
-                self.at -= 1;
-                Node::Action(self.pipeline("command", Kind::Close)?)
-            }
-            Keyword::Define => return self.unexpected(token, "command"),
-        }))
+            Keyword::Template => Item::Node(self.template()?),
+            Keyword::Break => Item::Node(self.leave(token, Node::Break, "{{break}}")?),
+            Keyword::Continue => Item::Node(self.leave(token, Node::Continue, "{{continue}}")?),
+            _ => return self.unexpected(token, "command"),
+        })
     }
 
     fn leave(&mut self, token: Token, node: Node, name: &str) -> Outcome<Node> {
@@ -278,7 +298,7 @@ impl Parser<'_> {
         Ok(node)
     }
 
-    fn branches(&mut self, keyword: Keyword, context: &str) -> Outcome<Branches> {
+    fn branches(&mut self, keyword: Keyword, context: &str) -> Outcome<Node> {
         let variables = self.scope.variables.len();
         let mut branches = Branches {
             arms: Vec::new(),
@@ -299,7 +319,10 @@ impl Parser<'_> {
             break;
         }
         self.scope.leave(variables);
-        Ok(branches)
+        Ok(match keyword {
+            Keyword::With => Node::With(branches),
+            _ => Node::If(branches),
+        })
     }
 
     /// What follows an `else`, up to its `end`.
@@ -523,8 +546,9 @@ impl Parser<'_> {
                 None => return fail(token, "invalid syntax"),
             },
             Kind::LeftParen => {
-                let pipe =
-                    self.deeper(|p| p.pipeline("parenthesized pipeline", Kind::RightParen))?;
+                self.enter()?;
+                let pipe = self.pipeline("parenthesized pipeline", Kind::RightParen)?;
+                self.depth -= 1;
                 Term::Pipe(Box::new(pipe))
             }
             _ => {

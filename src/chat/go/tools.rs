@@ -22,8 +22,11 @@ pub(super) fn any(json: &Json, author: Author, depth: usize) -> Taken<Value> {
         Json::Number(number) => Value::Float(number.as_f64().unwrap_or(f64::INFINITY)),
         Json::String(text) => Value::Text(Text::new(text, author)),
         Json::Array(items) => {
-            let items = items.iter().map(|item| any(item, author, inner));
-            Value::List(List::new(ListKind::Any, items.collect::<Taken<_>>()?))
+            let mut values = Vec::with_capacity(items.len());
+            for item in items {
+                values.push(any(item, author, inner)?);
+            }
+            Value::List(List::new(ListKind::Any, values))
         }
         Json::Object(object) => Value::Map(map(object, MapKind::Any, author, inner)?),
     })
@@ -35,9 +38,10 @@ pub(super) fn map(
     author: Author,
     depth: usize,
 ) -> Taken<Map> {
-    let entry =
-        |(key, value): (&String, &Json)| Ok((Text::new(key, author), any(value, author, depth)?));
-    let entries = object.iter().map(entry).collect::<Taken<_>>()?;
+    let mut entries = Vec::with_capacity(object.len());
+    for (key, value) in object {
+        entries.push((Text::new(key, author), any(value, author, depth)?));
+    }
     Ok(Map::new(kind, entries))
 }
 
@@ -90,11 +94,12 @@ fn tool(tool: &Tool) -> Taken<Value> {
 }
 
 fn properties(object: &Object<String, Json>, depth: usize) -> Taken<Vec<(Text, Value)>> {
-    let entry = |(name, json): (&String, &Json)| {
+    let mut entries = Vec::with_capacity(object.len());
+    for (name, json) in object {
         let property = property(json, depth).map_err(|cause| format!("property {name:?}: {cause}"));
-        Ok((Text::new(name, Author::Caller), property?))
-    };
-    object.iter().map(entry).collect()
+        entries.push((Text::new(name, Author::Caller), property?));
+    }
+    Ok(entries)
 }
 
 fn property(json: &Json, depth: usize) -> Taken<Value> {
@@ -108,8 +113,11 @@ fn property(json: &Json, depth: usize) -> Taken<Value> {
     let any_of = match json.get("anyOf") {
         None | Some(Json::Null) => List::nil(ListKind::Properties),
         Some(Json::Array(items)) => {
-            let items = items.iter().map(|item| property(item, inner));
-            List::new(ListKind::Properties, items.collect::<Taken<_>>()?)
+            let mut alternatives = Vec::with_capacity(items.len());
+            for item in items {
+                alternatives.push(property(item, inner)?);
+            }
+            List::new(ListKind::Properties, alternatives)
         }
         Some(_) => return Err(wrong("anyOf", "a list")),
     };
@@ -126,18 +134,23 @@ fn property(json: &Json, depth: usize) -> Taken<Value> {
         Some(list @ Json::Array(_)) => any(list, Author::Caller, inner)?,
         Some(_) => return Err(wrong("enum", "a list")),
     };
-    let nested = object(json, "properties")?;
-    let nested = nested.map(|object| properties(object, inner)).transpose()?;
+    let nested = match object(json, "properties")? {
+        Some(object) => Some(Rc::new(properties(object, inner)?)),
+        None => None,
+    };
     Ok(Value::of_fields(
         StructKind::Property,
         vec![
             Value::List(any_of),
             Value::List(types),
-            json.get("items")
-                .map_or(Ok(Value::Nil), |items| any(items, Author::Caller, inner))?,
+            any(
+                json.get("items").unwrap_or(&Json::Null),
+                Author::Caller,
+                inner,
+            )?,
             text(json, "description")?,
             choices,
-            Value::Ordered(nested.map(Rc::new)),
+            Value::Ordered(nested),
             texts(json, "required")?,
         ],
     ))
