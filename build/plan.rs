@@ -138,7 +138,7 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
             edit_threads(&mut cpu);
         }
         if target.arch == Arch::X86_64 {
-            add_products(&mut cpu);
+            add_kernels(&mut cpu);
         }
         plan.units.push(cpu);
     }
@@ -300,19 +300,21 @@ fn cpu_units(target: &Target) -> [Unit; 2] {
     })
 }
 
-/// Products of some types of weights that upstream computes more slowly: its C file asks ours first.
-fn add_products(unit: &mut Unit) {
+/// Operations that upstream computes more slowly in some cases: its C file calls ours, which know when
+/// to call upstream's.
+fn add_kernels(unit: &mut Unit) {
     match unit.lang {
         Lang::C => unit.defines.extend(
             [
                 "ggml_compute_forward_mul_mat_tiled=lk_mul_mat",
                 "ggml_tiled_wdata_size=lk_mul_mat_wdata_size",
+                "ggml_compute_forward_flash_attn_ext=lk_flash_attn_ext",
             ]
             .map(str::to_owned),
         ),
-        _ => unit
-            .sources
-            .push(Place::Own("src/sys/ggml/matmul.cpp".to_owned())),
+        _ => unit.sources.extend(
+            ["matmul.cpp", "attention.cpp"].map(|name| Place::Own(format!("src/sys/ggml/{name}"))),
+        ),
     }
 }
 

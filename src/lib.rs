@@ -42,6 +42,8 @@
 //!   remain.
 //! - `engine`: [`engine::Engine`](https://docs.rs/llamakit/latest/llamakit/engine/struct.Engine.html) serves many requests on one model: queue, continuous
 //!   batching, prefix cache. `stream`: its answers as `futures_core::Stream`.
+//! - `chat`: chat templates, tool calls, thinking: from messages to prompts and back. `constrain`: structured output.
+//!   Neither compiles any C++.
 //! - `rpc`: llama.cpp's RPC backend, which its authors call insecure.
 //! - `openmp`: OpenMP instead of ggml's own threads.
 //! - `bindgen`: makes the raw bindings at build time; needs libclang.

@@ -331,6 +331,16 @@ impl Vocab {
         Ok(())
     }
 
+    /// The control token of this name: `<|im_end|>`, `</s>`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Tokenize`] if the model has no tokenizer.
+    pub fn control_token(&self, name: &str) -> Result<Option<Token>> {
+        self.check_has_tokenizer()?;
+        Ok(self.specials()?.control(name))
+    }
+
     fn specials(&self) -> Result<&SpecialTokens> {
         if let Some(specials) = self.specials.get() {
             return Ok(specials);

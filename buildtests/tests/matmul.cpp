@@ -7,6 +7,7 @@
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "pool.h"
 
 #include <immintrin.h>
 
@@ -16,34 +17,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <random>
-#include <thread>
 #include <vector>
 
 extern "C" {
 
 size_t lk_mul_mat_wdata_size(int n_tasks, ggml_tensor * dst);
 bool lk_mul_mat(const ggml_compute_params * params, ggml_tensor * dst);
-
-struct ggml_threadpool {
-    std::atomic<int> chunk{ 0 };
-    std::atomic<int> arrived{ 0 };
-    int threads;
-};
-
-void ggml_barrier(ggml_threadpool * tp) {
-    const int round = tp->arrived.fetch_add(1) / tp->threads;
-    while (tp->arrived.load() < (round + 1) * tp->threads) {
-        std::this_thread::yield();
-    }
-}
-
-void ggml_threadpool_chunk_set(ggml_threadpool * tp, int value) {
-    tp->chunk = value;
-}
-
-int ggml_threadpool_chunk_add(ggml_threadpool * tp, int value) {
-    return tp->chunk.fetch_add(value);
-}
 
 size_t ggml_type_size(ggml_type type) {
     switch (type) {
@@ -189,21 +168,9 @@ static bool check(const Case & c) {
     const size_t quantized = GGML_PAD(ggml_row_size(type, c.inner) * c.columns, 64);
     const size_t size = quantized + lk_mul_mat_wdata_size(2, &dst);
     std::vector<char> work(size + 64, 0x5a);
-    ggml_threadpool pool;
-    pool.threads = 2;
     std::atomic<int> done{ 0 };
-    const auto run = [&](int ith) {
-        ggml_compute_params params = {};
-        params.ith = ith;
-        params.nth = 2;
-        params.wsize = size;
-        params.wdata = (void *) GGML_PAD((uintptr_t) work.data(), 8);
-        params.threadpool = &pool;
-        done += lk_mul_mat(&params, &dst);
-    };
-    std::thread other(run, 1);
-    run(0);
-    other.join();
+    in_two_threads((void *) GGML_PAD((uintptr_t) work.data(), 8), size,
+                   [&](const ggml_compute_params * params) { done += lk_mul_mat(params, &dst); });
     if (done != 2) {
         fprintf(stderr, "not computed\n");
         return false;

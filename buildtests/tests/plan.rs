@@ -60,17 +60,22 @@ fn every_planned_file_exists_and_is_compiled_once() {
 }
 
 #[test]
-fn products_of_ours_are_asked_first_on_x86_only() {
-    for triple in TARGETS {
-        let plan = plan_for(triple, none());
-        let own = Place::Own("src/sys/ggml/matmul.cpp".to_owned());
-        let compiled = plan.units.iter().any(|unit| unit.sources.contains(&own));
-        let asked = plan.units.iter().any(|unit| {
-            let mut defines = unit.defines.iter();
-            unit.lang == Lang::C && defines.any(|define| define.ends_with("=lk_mul_mat"))
-        });
-        let x86 = triple.starts_with("x86_64");
-        assert_eq!((compiled, asked), (x86, x86), "{triple}");
+fn kernels_of_ours_are_called_first_on_x86_only() {
+    for (file, call) in [
+        ("matmul", "=lk_mul_mat"),
+        ("attention", "=lk_flash_attn_ext"),
+    ] {
+        for triple in TARGETS {
+            let plan = plan_for(triple, none());
+            let own = Place::Own(format!("src/sys/ggml/{file}.cpp"));
+            let compiled = plan.units.iter().any(|unit| unit.sources.contains(&own));
+            let called = plan.units.iter().any(|unit| {
+                let mut defines = unit.defines.iter();
+                unit.lang == Lang::C && defines.any(|define| define.ends_with(call))
+            });
+            let x86 = triple.starts_with("x86_64");
+            assert_eq!((compiled, called), (x86, x86), "{triple}: {file}");
+        }
     }
 }
 

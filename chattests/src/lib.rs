@@ -1,1 +1,4 @@
 //! What the tests of templates and structured output share.
+
+pub mod go_templates;
+mod registry;

@@ -3,11 +3,16 @@
 //! model, only texts.
 
 mod conversation;
-pub(crate) mod go;
+mod go;
 pub(crate) mod jinja;
 mod message;
 mod parse;
 mod template;
 
 pub use conversation::{Clock, Conversation, Thinking, ThinkingLevel};
+pub use go::GoTemplate;
 pub use message::{Message, Tool, ToolCall};
+pub use parse::{
+    AnswerFormat, AnswerParser, AnswerPart, CallError, CallFormat, ThinkingTags, ToolChoice,
+};
+pub use template::{Capabilities, ChatTemplate, Fitted, SpecialTexts, TemplateLanguage};

@@ -24,6 +24,9 @@ const SURPRISES: i32 = 3;
 /// A step costs as much as this many rows before it has any. A first guess for the first step; after
 /// that the two are told apart by steps with different numbers of rows.
 const FIXED_ROWS: f64 = 32.0;
+/// By how much one late step raises the margin at most (see `Pace::margin`), and what is left of it
+/// after each that is not late: the last two hundred steps count.
+const MARGIN: (f64, f64) = (0.02, 0.995);
 
 /// The time of a step as `fixed + per_row * rows`, followed by a Kalman filter (Kalman 1960).
 ///
@@ -41,6 +44,13 @@ pub(super) struct Pace {
     most: usize,
     /// How many times in a row were far off: positive when slower, negative when faster.
     surprises: i32,
+    /// How much longer than expected a step may take, as a part of it, so that few are later than
+    /// that: steps differ, and the longer a prompt is, the more each of its rows costs.
+    margin: f64,
+    /// Rows that the next step was allowed.
+    allowed: usize,
+    /// Seconds of the fastest step so far.
+    fastest: f64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -48,6 +58,13 @@ struct Variance {
     fixed: f64,
     per_row: f64,
     both: f64,
+}
+
+impl Variance {
+    /// How both costs vary with the time of a step of `x` rows.
+    fn with(&self, x: f64) -> (f64, f64) {
+        (self.fixed + self.both * x, self.both + self.per_row * x)
+    }
 }
 
 impl Pace {
@@ -60,6 +77,9 @@ impl Pace {
             variance: Variance::default(),
             most: 0,
             surprises: 0,
+            margin: MARGIN.0,
+            allowed: 0,
+            fastest: f64::INFINITY,
         }
     }
 
@@ -80,8 +100,13 @@ impl Pace {
             self.doubt(1.0);
         }
         self.most = self.most.max(rows);
+        self.fastest = self.fastest.min(took);
         let took = self.believable(x, took);
         self.drift(x);
+        // Small steps say nothing about large ones.
+        if rows * 2 > self.allowed {
+            self.follow(x, took);
+        }
         self.learn(x, took);
     }
 
@@ -90,10 +115,16 @@ impl Pace {
         Duration::try_from_secs_f64(self.seconds(rows as f64)).unwrap_or(Duration::MAX)
     }
 
-    /// The most rows that are expected to take no longer than the target, not more than `most`. At
-    /// least one (unless `most` is zero), so that a prompt goes on however slow the machine is.
-    pub(super) fn rows_within_target(&self, most: usize) -> usize {
-        let time = self.target.as_secs_f64() - self.fixed;
+    /// The most rows, not more than `most`, that take no longer than the target does beside `own`
+    /// rows of running answers, but for few steps. At least one (unless `most` is zero), so that a
+    /// prompt goes on however slow the machine is.
+    pub(super) fn rows_within_target(&mut self, own: usize, most: usize) -> usize {
+        let answers = if own > 0 {
+            self.seconds(own as f64)
+        } else {
+            0.0
+        };
+        let time = (self.target.as_secs_f64() + answers) / (1.0 + self.margin) - self.fixed;
         // What is too large for an integer becomes the largest one, less than none becomes none.
         let affordable = if self.per_row > 0.0 {
             (time / self.per_row) as usize
@@ -103,7 +134,8 @@ impl Pace {
             0
         };
         let known = START.max(self.most.saturating_mul(GROWTH));
-        affordable.min(known).max(1).min(most)
+        self.allowed = affordable.min(known).max(1).min(most);
+        self.allowed
     }
 
     fn seconds(&self, x: f64) -> f64 {
@@ -124,8 +156,25 @@ impl Pace {
             return took.clamp(least, most);
         }
         self.surprises = 0;
+        self.fastest = took;
+        self.margin = MARGIN.0;
         self.doubt(took / expected);
         took
+    }
+
+    /// Moves the margin to where few steps are later, once it is known how long a step should take.
+    fn follow(&mut self, x: f64, took: f64) {
+        let expected = self.seconds(x);
+        let (fixed, per_row) = self.variance.with(x);
+        if fixed + per_row * x > (NOISE * expected).powi(2) {
+            return;
+        }
+        let late = took / expected - 1.0;
+        self.margin = if late > self.margin {
+            late.min(self.margin + MARGIN.0)
+        } else {
+            self.margin * MARGIN.1
+        };
     }
 
     /// Lets both costs be wrong by their own size, `times` as much when the machine got that much
@@ -156,8 +205,7 @@ impl Pace {
         let expected = self.seconds(x);
         let miss = took - expected;
         let variance = &mut self.variance;
-        let fixed = variance.fixed + variance.both * x;
-        let per_row = variance.both + variance.per_row * x;
+        let (fixed, per_row) = variance.with(x);
         let total = fixed + per_row * x + (NOISE * expected).powi(2);
         self.fixed += fixed / total * miss;
         self.per_row += per_row / total * miss;
@@ -207,15 +255,16 @@ mod tests {
             Duration::from_secs_f64(time / 1000.0)
         }
 
-        /// The rows that really fit into the target.
-        fn fitting(&self) -> f64 {
-            (TARGET.as_secs_f64() * 1000.0 - self.fixed) / self.per_row
+        /// The rows that really fit into the target less the margin.
+        fn fitting(&self, pace: &Pace) -> f64 {
+            let time = TARGET.as_secs_f64() * 1000.0 / (1.0 + pace.margin);
+            (time - self.fixed) / self.per_row
         }
 
         /// Runs steps that are as large as the pace says; returns their rows.
         fn run(&mut self, pace: &mut Pace, steps: usize) -> Vec<usize> {
             let step = |_| {
-                let rows = pace.rows_within_target(2048);
+                let rows = pace.rows_within_target(0, 2048);
                 pace.observe(rows, self.took(rows));
                 rows
             };
@@ -244,7 +293,7 @@ mod tests {
             for pair in rows.windows(2) {
                 assert!(pair[1] <= pair[0].max(START) * GROWTH, "{rows:?}");
             }
-            assert_near(rows[39], machine.fitting(), 0.1);
+            assert_near(rows[39], machine.fitting(&pace), 0.1);
         }
     }
 
@@ -255,15 +304,19 @@ mod tests {
         for _ in 0..1000 {
             pace.observe(2, machine.took(2));
         }
-        assert_eq!(pace.rows_within_target(2048), START);
+        assert_eq!(pace.rows_within_target(0, 2048), START);
         let rows = machine.run(&mut pace, 20);
-        assert_near(rows[19], machine.fitting(), 0.1);
+        assert_near(rows[19], machine.fitting(&pace), 0.1);
         // A long time without a prompt does not make it forget what a row costs.
         for step in 0..1000 {
             let rows = 1 + step % 3;
             pace.observe(rows, machine.took(rows));
         }
-        assert_near(pace.rows_within_target(2048), machine.fitting(), 0.1);
+        assert_near(
+            pace.rows_within_target(0, 2048),
+            machine.fitting(&pace),
+            0.1,
+        );
     }
 
     #[test]
@@ -272,7 +325,7 @@ mod tests {
         for (fixed, per_row) in [(5.0, 0.2), (50.0, 2.0), (40.0, 8.0), (5.0, 0.1)] {
             let mut machine = Machine::new(fixed, per_row);
             let rows = machine.run(&mut pace, 12);
-            assert_near(rows[11], machine.fitting(), 0.15);
+            assert_near(rows[11], machine.fitting(&pace), 0.15);
         }
     }
 
@@ -283,7 +336,7 @@ mod tests {
         let mut pace = Pace::new(TARGET);
         let rows = machine.run(&mut pace, 500);
         for &rows in &rows[50..] {
-            assert_near(rows, machine.fitting(), 0.35);
+            assert_near(rows, machine.fitting(&pace), 0.35);
         }
     }
 
@@ -293,18 +346,22 @@ mod tests {
             let mut machine = Machine::new(10.0, 0.4);
             let mut pace = Pace::new(TARGET);
             machine.run(&mut pace, 40);
-            let rows = pace.rows_within_target(2048);
+            let rows = pace.rows_within_target(0, 2048);
             pace.observe(rows, machine.took(rows).mul_f64(factor));
-            assert_near(pace.rows_within_target(2048), machine.fitting(), 0.25);
+            assert_near(
+                pace.rows_within_target(0, 2048),
+                machine.fitting(&pace),
+                0.25,
+            );
             let after = machine.run(&mut pace, 40);
-            assert_near(after[39], machine.fitting(), 0.1);
+            assert_near(after[39], machine.fitting(&pace), 0.1);
         }
         // Nor does a first step that had to warm up.
         let mut machine = Machine::new(10.0, 0.4);
         let mut pace = Pace::new(TARGET);
         pace.observe(START, machine.took(START) * 50);
         let rows = machine.run(&mut pace, 60);
-        assert_near(rows[59], machine.fitting(), 0.15);
+        assert_near(rows[59], machine.fitting(&pace), 0.15);
     }
 
     #[test]
@@ -313,7 +370,40 @@ mod tests {
         let mut pace = Pace::new(TARGET);
         let rows = machine.run(&mut pace, 30);
         assert_eq!(rows[29], 1);
-        assert_eq!(pace.rows_within_target(0), 0);
+        assert_eq!(pace.rows_within_target(0, 0), 0);
+    }
+
+    #[test]
+    fn few_steps_take_longer_than_the_target_and_a_step_of_the_answers() {
+        // A prompt whose rows cost more and more, beside an answer.
+        for (noise, growth) in [(0.0, 0.005), (0.05, 0.005), (0.2, 0.0)] {
+            let mut machine = Machine::new(12.0, 2.0);
+            machine.noise = noise;
+            let mut pace = Pace::new(TARGET);
+            for _ in 0..10 {
+                pace.observe(1, machine.took(1));
+            }
+            let (mut late, mut used) = (0, 0.0);
+            for step in 0..300 {
+                let rows = pace.rows_within_target(1, 2048);
+                let took = machine.took(rows);
+                pace.observe(rows, took);
+                let limit = TARGET.as_secs_f64() + (machine.fixed + machine.per_row) / 1000.0;
+                if step >= 20 {
+                    late += usize::from(took.as_secs_f64() > limit * 1.01);
+                    used += took.as_secs_f64() / limit / 280.0;
+                }
+                machine.per_row += growth;
+            }
+            assert!(
+                late <= 280 * 3 / 100,
+                "{late} steps were late with a noise of {noise}"
+            );
+            assert!(
+                used > 1.0 - 1.5 * noise - 0.1,
+                "{used} was used with a noise of {noise}"
+            );
+        }
     }
 
     #[test]
@@ -324,8 +414,8 @@ mod tests {
         let estimate = pace.estimate(50).as_secs_f64();
         assert!((estimate - 0.06).abs() < 0.006, "{estimate}");
         pace.set_target(TARGET / 2);
-        assert_near(pace.rows_within_target(2048), 40.0, 0.1);
-        assert_eq!(pace.rows_within_target(8), 8);
+        assert_near(pace.rows_within_target(0, 2048), 40.0, 0.1);
+        assert_eq!(pace.rows_within_target(0, 8), 8);
     }
 
     proptest! {
@@ -341,9 +431,9 @@ mod tests {
                 pace.observe(rows, Duration::from_nanos(nanos >> shift));
                 prop_assert!(pace.fixed >= 0.0 && pace.fixed.is_finite());
                 prop_assert!(pace.per_row >= 0.0 && pace.per_row.is_finite());
-                prop_assert!(pace.seconds(1.0) > 0.0);
+                prop_assert!(pace.most == 0 || pace.seconds(1.0) > 0.0);
                 prop_assert!(pace.estimate(10) <= pace.estimate(20));
-                let rows = pace.rows_within_target(most);
+                let rows = pace.rows_within_target(0, most);
                 prop_assert!((1..=most).contains(&rows));
             }
         }

@@ -105,8 +105,9 @@ impl EngineParams {
         self
     }
 
-    /// The longest gap between two tokens of a running answer that the prompts of others may cause:
-    /// they are computed in chunks of that duration. Default: 100 ms.
+    /// How long the prompts of others may delay the next token of a running answer: they are computed
+    /// in chunks that take that long beside the running answers. All but about one in a hundred gaps
+    /// stay below that and what a step of the answers alone takes. Default: 100 ms.
     #[must_use]
     pub fn latency_target(mut self, gap: Duration) -> Self {
         self.latency_target = gap;

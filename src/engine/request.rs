@@ -76,6 +76,7 @@ pub struct Request {
     pub(super) stop: Vec<String>,
     #[cfg(feature = "constrain")]
     pub(super) constraint: Option<Constraint>,
+    pub(super) special_texts: Vec<String>,
     pub(super) ignore_eos: bool,
     pub(super) logprobs: Option<usize>,
     pub(super) namespace: Arc<str>,
@@ -100,6 +101,7 @@ impl Request {
             stop: Vec::new(),
             #[cfg(feature = "constrain")]
             constraint: None,
+            special_texts: Vec::new(),
             ignore_eos: false,
             logprobs: None,
             namespace: Arc::from(""),
@@ -142,6 +144,14 @@ impl Request {
     #[must_use]
     pub fn constraint(mut self, constraint: Constraint) -> Self {
         self.constraint = Some(constraint);
+        self
+    }
+
+    /// Writes the control tokens of these names into the answer's text, so that a reader of tool calls
+    /// and thoughts finds them. Texts that are no control token are ignored. Default: none.
+    #[must_use]
+    pub fn special_texts<S: Into<String>>(mut self, texts: impl IntoIterator<Item = S>) -> Self {
+        self.special_texts = texts.into_iter().map(Into::into).collect();
         self
     }
 

@@ -184,10 +184,11 @@ impl Running {
             }
         };
         self.piece.clear();
+        let written = self.job.written.contains(&token);
         shared
             .model
             .vocab()
-            .append_piece(token, false, &mut self.piece)?;
+            .append_piece(token, written, &mut self.piece)?;
         let text = self.decoder.push(&self.piece);
         let found = self.stop.push(&text);
         self.job.events.send(Event::Token(TokenEvent {

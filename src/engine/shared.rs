@@ -79,6 +79,8 @@ pub(super) struct Job {
     pub(super) window: usize,
     pub(super) overflow: Overflow,
     pub(super) stop: Vec<String>,
+    /// Control tokens that are written into the text.
+    pub(super) written: Vec<Token>,
     /// What the answer may be, as far as it has come.
     pub(super) guide: Guide,
     pub(super) ignore_eos: bool,

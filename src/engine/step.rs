@@ -132,7 +132,7 @@ impl Generator {
         self.pace.set_target(target);
         let taken = self.batch.len();
         self.pace
-            .rows_within_target(most)
+            .rows_within_target(taken, most)
             .saturating_sub(taken)
             .max(1)
     }

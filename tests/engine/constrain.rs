@@ -1,6 +1,9 @@
 //! Answers under a constraint: what they are, how they end, and that nothing else changes them.
 
 use super::*;
+use llamakit::chat::{
+    AnswerFormat, AnswerParser, AnswerPart, CallFormat, ThinkingTags, Tool, ToolChoice,
+};
 use llamakit::constrain::Constraint;
 use llamakit::engine::{FinishReason, SubmitError};
 use llamakit::sampler::Stage;
@@ -218,8 +221,76 @@ fn a_constraint_that_does_not_fit_the_vocabulary_is_refused_at_once() {
     }
     // A control token by name, which only a grammar that names it lets through.
     let constraint = Constraint::gbnf("root ::= <|im_start|> \"x\"").unwrap();
-    let answer = complete(&engine, request(&run_of(5, 1), &constraint, 0));
+    let asked = || request(&run_of(5, 1), &constraint, 0);
+    let answer = complete(&engine, asked());
     assert_eq!((answer.text.as_str(), answer.tokens.len()), ("x", 2));
+    // Its name is text for those who asked for it.
+    let answer = complete(&engine, asked().special_texts(["<|im_start|>", "<none>"]));
+    assert_eq!(answer.text, "<|im_start|>x");
+}
+
+/// Calls that must be made are made and fit their schemas, in formats with and without markers, after
+/// thoughts or without, at temperature 2.
+#[test]
+fn a_call_that_is_required_is_made() {
+    let parameters = json!({
+        "type": "object",
+        "properties": { "city": { "enum": ["Oslo", "Rome"] }, "days": { "type": "integer", "minimum": 1, "maximum": 9 } },
+        "required": ["city", "days"],
+        "additionalProperties": false
+    });
+    let tools = [
+        Tool::function("weather", "", parameters),
+        Tool::function(
+            "stop",
+            "",
+            json!({ "type": "object", "additionalProperties": false }),
+        ),
+    ];
+    let one = ToolChoice::Function("weather".to_owned());
+    let formats = [
+        CallFormat::Hermes,
+        CallFormat::Llama,
+        CallFormat::Mistral,
+        CallFormat::Glm,
+    ];
+    let engine = engine(&tiny::llama(), &params());
+    let mut thought = 0;
+    for calls in formats {
+        let format = AnswerFormat::new(calls).thinking([ThinkingTags::new("<e>", "e")]);
+        for (choice, in_thinking) in [(&ToolChoice::Required, false), (&one, false), (&one, true)] {
+            let format = format.clone().begin_in_thinking(in_thinking);
+            let constraint = format.call_constraint(&tools, choice, false).unwrap();
+            for seed in 0..4 {
+                let asked = request(&run_of(20, 3), &constraint.clone().unwrap(), seed);
+                let asked = asked.special_texts(format.markers()).max_tokens(400);
+                let answer = complete(&engine, asked);
+                let parser = AnswerParser::new(&format).tools(&tools);
+                let parts = parser.parse_all(&answer.text);
+                let made = parts.iter().filter_map(|part| match part {
+                    AnswerPart::ToolCall(call) => Some(call),
+                    AnswerPart::Thinking(_) => None,
+                    other => panic!("{other:?}: {:?}", answer.text),
+                });
+                let made: Vec<_> = made.collect();
+                if answer.finished.complete != Some(true) {
+                    assert_reason(&answer.finished, "MaxTokens");
+                    continue;
+                }
+                assert_eq!(made.len(), 1, "{:?}", answer.text);
+                match made[0].name.as_str() {
+                    "weather" => {
+                        let arguments = &made[0].arguments;
+                        assert!(["Oslo", "Rome"].contains(&arguments["city"].as_str().unwrap()));
+                        assert!((1..=9).contains(&arguments["days"].as_i64().unwrap()));
+                    }
+                    name => assert_eq!((name, choice), ("stop", &ToolChoice::Required)),
+                }
+                thought += usize::from(matches!(parts[0], AnswerPart::Thinking(_)));
+            }
+        }
+    }
+    assert!(thought >= 8, "{thought}");
 }
 
 #[test]

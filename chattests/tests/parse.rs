@@ -1,0 +1,14 @@
+//! Answers in the formats of many models, read as they come.
+
+#[path = "parse/detect.rs"]
+mod detect;
+#[path = "parse/golden.rs"]
+mod golden;
+#[path = "parse/grammar.rs"]
+mod grammar;
+#[path = "parse/hostile.rs"]
+mod hostile;
+#[path = "parse/rules.rs"]
+mod rules;
+#[path = "parse/shared.rs"]
+mod shared;

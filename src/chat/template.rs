@@ -1,1 +1,0 @@
-//! A model's chat template, of either language.
