@@ -2,9 +2,9 @@
 
 #[cfg(feature = "constrain")]
 use crate::constrain::{Constraint, Matcher};
-use crate::error::Result;
 #[cfg(feature = "constrain")]
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error::Result;
 use crate::sampler::Sampler;
 use crate::token::Token;
 #[cfg(feature = "constrain")]
@@ -43,15 +43,12 @@ impl Guide {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        let can = |(id, &logit): (i32, &f32)| logit > f32::NEG_INFINITY && allows(Token(id));
-        let dead = !(0..).zip(logits).any(can);
         match matcher.failure() {
             Some(failure) => Err(Error::new(failure.kind(), failure.message())),
-            None if dead => Err(Error::new(
-                ErrorKind::Sampling,
-                "the constraint allows no token here that the model can draw",
+            None => Err(Error::new(
+                error.kind(),
+                format!("under the constraint {}", error.message()),
             )),
-            None => Err(error),
         }
     }
 

@@ -200,7 +200,9 @@ fn where_no_token_can_be_drawn_the_request_fails_and_others_go_on() {
         FinishReason::Failed(error) => {
             assert_eq!(error.kind(), ErrorKind::Sampling);
             assert!(
-                error.message().contains("constraint allows no token"),
+                error
+                    .message()
+                    .contains("under the constraint no token can be drawn"),
                 "{error}"
             );
         }
