@@ -15,9 +15,10 @@ use crate::token::Token;
 #[derive(Debug, Clone, Copy)]
 pub enum Prompt<'a> {
     /// Text, tokenized with the special tokens the model adds. Names of control tokens in it become
-    /// these tokens, so that a rendered chat template works; tokenize text from strangers yourself.
+    /// these tokens: for text of your own only.
     Text(&'a str),
-    /// Tokens, taken as they are.
+    /// Tokens, taken as they are. [`Vocab::tokenize_segments`](crate::Vocab::tokenize_segments) makes
+    /// them of a rendered chat template.
     Tokens(&'a [Token]),
 }
 
@@ -90,6 +91,8 @@ pub struct Generation<'a> {
     /// A drawn token that is not decoded yet.
     pending: Option<Token>,
     max_tokens: usize,
+    /// Control tokens that are written into the text.
+    written: Vec<Token>,
     guide: Guide,
     /// Whether the value that is asked for is whole and can't go on.
     complete: bool,
@@ -145,6 +148,7 @@ impl Context {
             output: 0,
             pending: None,
             max_tokens: usize::MAX,
+            written: Vec::new(),
             guide: Guide::default(),
             complete: false,
             end: None,
@@ -169,6 +173,20 @@ impl Generation<'_> {
     pub fn max_tokens(mut self, count: usize) -> Self {
         self.max_tokens = count;
         self
+    }
+
+    /// Writes the control tokens of these names into the text, so that a reader of tool calls and
+    /// thoughts finds them. Texts that are no control token are ignored. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vocab::control_token`](crate::Vocab::control_token).
+    pub fn special_texts<S: AsRef<str>>(
+        mut self,
+        texts: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        self.written = self.context.model().vocab().control_tokens(texts)?;
+        Ok(self)
     }
 
     /// Lets the answer be only what a constraint allows; the answer ends where its value is whole and
@@ -266,10 +284,11 @@ impl Generation<'_> {
         self.usage.generated_tokens += 1;
         self.tokens.push(token);
         self.piece.clear();
+        let written = self.written.contains(&token);
         self.context
             .model()
             .vocab()
-            .append_piece(token, false, &mut self.piece)?;
+            .append_piece(token, written, &mut self.piece)?;
         if self.context.kv_cache().len(SEQUENCE) >= self.context.context_length() {
             self.end = Some(match self.complete {
                 true => EndReason::Complete,

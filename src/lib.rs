@@ -110,7 +110,7 @@ pub use kv_cache::{Checkpoint, KvCache, MemoryKind};
 #[cfg(feature = "inference")]
 pub use lora::LoraAdapter;
 #[cfg(feature = "inference")]
-pub use model::{ChatMessage, Model};
+pub use model::Model;
 #[cfg(feature = "inference")]
 pub use model_params::{LoadMode, ModelParams, SplitMode};
 #[cfg(feature = "inference")]

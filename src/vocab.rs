@@ -261,14 +261,15 @@ impl Vocab {
 
     /// Splits a prompt into tokens; names of control tokens count in the template's text only.
     ///
-    /// Where every segment comes from the template these are the tokens that
+    /// Where every segment comes from the template these are, but for a second BOS, the tokens that
     /// [`tokenize`](Self::tokenize) makes of all text with `parse_special`. Text of messages never
     /// becomes a control token, and a name that is only partly the template's stays text as well.
     /// User-defined tokens, which are no control tokens, are found in any text, as `tokenize` does.
     ///
-    /// `add_special` adds BOS and EOS where the model wants them, in no group. A token that begins in
-    /// one group and ends in the next belongs to the first. With tokenizers that change the text
-    /// (WordPiece, Unigram) the border of two groups inside a text may be off by a few tokens.
+    /// `add_special` adds BOS and EOS where the model wants them, in no group; BOS only where the
+    /// template did not write it already, as many do. A token that begins in one group and ends in
+    /// the next belongs to the first. With tokenizers that change the text (WordPiece, Unigram) the
+    /// border of two groups inside a text may be off by a few tokens.
     ///
     /// # Errors
     ///
@@ -283,11 +284,14 @@ impl Vocab {
         let around = self.tokenize("", add_special, false)?;
         let before = self.adds_bos() || self.vocab_type() == VocabType::Wpm;
         let (before, after) = around.split_at(around.len().min(usize::from(before)));
+        let runs = self.specials()?.split(segments);
         let mut out = SegmentTokens::default();
-        for &token in before {
-            out.push(token, None);
+        if !matches!(runs.first(), Some(Run::Token(first, _)) if before.contains(first)) {
+            for &token in before {
+                out.push(token, None);
+            }
         }
-        for run in self.specials()?.split(segments) {
+        for run in runs {
             match run {
                 Run::Token(token, group) => out.push(token, group),
                 Run::Text(run) => self.tokenize_run(&run, &mut out)?,
@@ -335,10 +339,19 @@ impl Vocab {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Tokenize`] if the model has no tokenizer.
+    /// [`ErrorKind::Unsupported`] if the model has no tokenizer.
     pub fn control_token(&self, name: &str) -> Result<Option<Token>> {
         self.check_has_tokenizer()?;
         Ok(self.specials()?.control(name))
+    }
+
+    /// The control tokens among these names.
+    pub(crate) fn control_tokens<S: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Vec<Token>> {
+        let named = |name: S| self.control_token(name.as_ref()).transpose();
+        names.into_iter().filter_map(named).collect()
     }
 
     fn specials(&self) -> Result<&SpecialTokens> {

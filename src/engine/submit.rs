@@ -15,7 +15,6 @@ use crate::error::{Error, ErrorKind};
 use crate::guide::Guide;
 use crate::sampler::Sampler;
 use crate::token::Token;
-use crate::vocab::Vocab;
 
 /// Why a request was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +98,7 @@ pub(super) fn generate(shared: &Arc<Shared>, request: Request) -> Result<Answer,
         window,
         overflow: request.overflow,
         stop: request.stop,
-        written: control_tokens(model.vocab(), &request.special_texts)?,
+        written: model.vocab().control_tokens(&request.special_texts)?,
         guide,
         ignore_eos: request.ignore_eos,
         logprobs: request.logprobs,
@@ -119,14 +118,6 @@ pub(super) fn generate(shared: &Arc<Shared>, request: Request) -> Result<Answer,
         },
     )?;
     Ok(Answer::new(control, Arc::clone(shared), receiver))
-}
-
-fn control_tokens(vocab: &Vocab, texts: &[String]) -> Result<Vec<Token>, Error> {
-    let mut tokens = Vec::new();
-    for text in texts {
-        tokens.extend(vocab.control_token(text)?);
-    }
-    Ok(tokens)
 }
 
 pub(super) fn embed(

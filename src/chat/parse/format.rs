@@ -233,7 +233,7 @@ impl AnswerFormat {
     ///
     /// Where the vocabulary has one as a token of its own, the answer's text must contain it:
     /// control tokens, which are usually not turned into text, must be if their text is one of
-    /// these (`Request::special_texts` of the engine).
+    /// these (`Generation::special_texts`, and `Request::special_texts` of the engine).
     #[must_use]
     pub fn markers(&self) -> Vec<String> {
         let program = Program::of(&self.calls);
