@@ -87,7 +87,7 @@ impl TokenTable {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] without tokens; [`ErrorKind::Unsupported`] when there are more
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) without tokens; [`ErrorKind::Unsupported`] when there are more
     /// than 16 million tokens or their bytes are too many (a tree of 4 million nodes).
     pub fn new(tokens: impl IntoIterator<Item = (Vec<u8>, TokenKind)>) -> Result<Self> {
         let (mut words, mut kinds): (Vec<Vec<u8>>, Vec<TokenKind>) = tokens.into_iter().unzip();
