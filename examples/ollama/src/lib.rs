@@ -1,0 +1,7 @@
+//! Ollama's server and command line on top of llamakit.
+
+mod error;
+mod progress;
+
+pub use error::{Error, Kind, Result};
+pub use progress::{Progress, Report};

@@ -1,0 +1,3 @@
+//! The program `ollama`.
+
+fn main() {}
