@@ -2,6 +2,7 @@
 
 mod cursor;
 mod file;
+mod file_type;
 mod hash;
 mod map;
 mod overrides;
@@ -14,6 +15,7 @@ mod view;
 mod writer;
 
 pub use file::{File, TensorInfo};
+pub use file_type::FileType;
 pub use overrides::{OverrideValue, Overrides};
 pub use split::{SplitName, open_shards, shard_paths};
 pub use tensor_type::TensorType;
