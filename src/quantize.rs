@@ -91,7 +91,11 @@ pub fn quantize(
         }
     }
 
-    let size = |name: &str| tensors.get(name).map_or(0, |(_, tensor)| tensor.byte_len() as u64);
+    let size = |name: &str| {
+        tensors
+            .get(name)
+            .map_or(0, |(_, tensor)| tensor.byte_len() as u64)
+    };
     let total = tensors.keys().copied().map(size).sum();
     let (mut done, mut current) = (0, 0);
     let mut told = |number: i32, count: i32, tensor: &str| {
@@ -109,7 +113,8 @@ pub fn quantize(
         sys::quantize(input, new, &params.raw(), &mut told)
             .map_err(|error| error.with_path(input))?;
         // A disk that is full shows here: upstream does not notice it.
-        let written = File::open(new).and_then(|file| gguf::validate_model(&file, &Overrides::new()));
+        let written =
+            File::open(new).and_then(|file| gguf::validate_model(&file, &Overrides::new()));
         written.map_err(|error| {
             let message = format!("what was written is no whole model: {}", error.message());
             Error::new(ErrorKind::Upstream, message).with_path(output)
@@ -120,7 +125,10 @@ pub fn quantize(
 /// Types whose values come from a codebook. Quantising searches it, with assertions in threads.
 fn is_codebook(ty: TensorType) -> bool {
     use TensorType::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
-    matches!(ty, IQ1_S | IQ1_M | IQ2_XXS | IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S)
+    matches!(
+        ty,
+        IQ1_S | IQ1_M | IQ2_XXS | IQ2_XS | IQ2_S | IQ3_XXS | IQ3_S
+    )
 }
 
 /// Upstream asserts in its threads that there are importances for these types (`ggml_quantize_requires_imatrix`).
@@ -146,7 +154,11 @@ fn check_importance(
     }
     // Upstream refuses the others itself; these three it takes to need none.
     let needed = params.chosen_types().find(|ty| needs_importance(*ty));
-    let tables = ["token_embd.weight", "per_layer_token_embd.weight", "output.weight"];
+    let tables = [
+        "token_embd.weight",
+        "per_layer_token_embd.weight",
+        "output.weight",
+    ];
     for name in tables.into_iter().filter(|name| tensors.contains_key(name)) {
         if let Some(ty) = needed
             && !params.importance.iter().any(|(known, _)| known == name)

@@ -16,7 +16,9 @@ use llamakit_testkit::tiny::{self, Tiny};
 
 /// A folder of its own for a test, empty.
 fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quantize").join(name);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("quantize")
+        .join(name);
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path
@@ -47,7 +49,10 @@ fn type_of(file: &File, tensor: &str) -> TensorType {
 /// Logits after a few tokens.
 fn logits(path: &Path) -> Vec<f32> {
     let model = Model::load(path, &ModelParams::new()).unwrap();
-    let params = ContextParams::new().context_length(64).threads(1).threads_batch(1);
+    let params = ContextParams::new()
+        .context_length(64)
+        .threads(1)
+        .threads_batch(1);
     let mut context = Context::new(&model, &params).unwrap();
     let tokens = model.vocab().tokenize("Hello world", true, true).unwrap();
     let mut batch = Batch::new();
@@ -61,21 +66,34 @@ fn a_quantised_model_says_nearly_the_same() {
     let tiny = tiny::llama();
     let expected = logits(&tiny.path());
     let file = quantized("q8_0", &tiny, &QuantizeParams::new(FileType::Q8_0));
-    assert_eq!(file.require::<u32>("general.file_type").unwrap(), FileType::Q8_0.id());
+    assert_eq!(
+        file.require::<u32>("general.file_type").unwrap(),
+        FileType::Q8_0.id()
+    );
     assert_eq!(type_of(&file, "blk.0.attn_q.weight"), TensorType::Q8_0);
     assert_eq!(type_of(&file, "blk.0.attn_norm.weight"), TensorType::F32);
 
     let found = logits(file.path());
     let sum = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x * x)).sum::<f64>();
     let difference = sum(&mut expected.iter().zip(&found).map(|(a, b)| a - b));
-    assert!(difference < 0.01 * sum(&mut expected.iter().copied()), "{difference}");
+    assert!(
+        difference < 0.01 * sum(&mut expected.iter().copied()),
+        "{difference}"
+    );
 }
 
 #[test]
 fn schemes_choose_types_that_fit_the_rows() {
     // Rows of 64 do not fill the blocks of 256, so that upstream takes other types.
-    let file = quantized("q4_k_m", &tiny::llama(), &QuantizeParams::new(FileType::Q4_K_M));
-    assert_eq!(file.require::<u32>("general.file_type").unwrap(), FileType::Q4_K_M.id());
+    let file = quantized(
+        "q4_k_m",
+        &tiny::llama(),
+        &QuantizeParams::new(FileType::Q4_K_M),
+    );
+    assert_eq!(
+        file.require::<u32>("general.file_type").unwrap(),
+        FileType::Q4_K_M.id()
+    );
     assert_eq!(type_of(&file, "blk.0.attn_q.weight"), TensorType::Q5_0);
     let _ = logits(file.path());
 
@@ -89,19 +107,27 @@ fn progress_goes_through_all_tensors() {
     let tiny = tiny::llama();
     let output = folder("progress").join("out.gguf");
     let mut seen = Vec::new();
-    quantize(tiny.path(), &output, &QuantizeParams::new(FileType::Q4_0), |progress| {
-        assert_eq!(progress.number as usize, seen.len() + 1);
-        assert_eq!(progress.count as usize, tiny.tensors().len());
-        let sizes = tiny.tensors().iter().map(|tensor| tensor.data.len() as u64);
-        assert_eq!(progress.total, sizes.sum::<u64>());
-        let size = |name: &String| {
-            let known = tiny.tensors().iter().find(|tensor| tensor.name == *name);
-            known.unwrap_or_else(|| panic!("no tensor {name:?}")).data.len() as u64
-        };
-        assert_eq!(progress.done, seen.iter().map(size).sum::<u64>());
-        seen.push(progress.tensor.to_owned());
-        ControlFlow::Continue(())
-    })
+    quantize(
+        tiny.path(),
+        &output,
+        &QuantizeParams::new(FileType::Q4_0),
+        |progress| {
+            assert_eq!(progress.number as usize, seen.len() + 1);
+            assert_eq!(progress.count as usize, tiny.tensors().len());
+            let sizes = tiny.tensors().iter().map(|tensor| tensor.data.len() as u64);
+            assert_eq!(progress.total, sizes.sum::<u64>());
+            let size = |name: &String| {
+                let known = tiny.tensors().iter().find(|tensor| tensor.name == *name);
+                known
+                    .unwrap_or_else(|| panic!("no tensor {name:?}"))
+                    .data
+                    .len() as u64
+            };
+            assert_eq!(progress.done, seen.iter().map(size).sum::<u64>());
+            seen.push(progress.tensor.to_owned());
+            ControlFlow::Continue(())
+        },
+    )
     .unwrap();
     assert_eq!(seen.len(), tiny.tensors().len());
     seen.sort_unstable();
@@ -203,7 +229,9 @@ fn types_rules_layers_and_overrides_are_upstreams() {
     assert!(file.tensor("blk.1.attn_q.weight").is_none());
     let _ = logits(file.path());
 
-    let pure = QuantizeParams::new(FileType::Q4_0).pure(true).quantize_output(false);
+    let pure = QuantizeParams::new(FileType::Q4_0)
+        .pure(true)
+        .quantize_output(false);
     let file = quantized("pure", &tiny::llama(), &pure);
     assert_eq!(type_of(&file, "token_embd.weight"), TensorType::Q4_0);
 }
@@ -222,9 +250,24 @@ fn what_upstream_would_assert_in_its_threads_is_refused_before() {
     let q8 = || QuantizeParams::new(FileType::Q8_0);
     refused(&q8().threads(0), &llama, argument, "threads");
     refused(&q8().threads(257), &llama, argument, "threads");
-    refused(&q8().output_type(TensorType::Q8_K), &llama, argument, "q8_K");
-    refused(&q8().rule("", TensorType::Q8_0), &llama, argument, "pattern");
-    refused(&QuantizeParams::new(FileType::NVFP4), &llama, argument, "NVFP4");
+    refused(
+        &q8().output_type(TensorType::Q8_K),
+        &llama,
+        argument,
+        "q8_K",
+    );
+    refused(
+        &q8().rule("", TensorType::Q8_0),
+        &llama,
+        argument,
+        "pattern",
+    );
+    refused(
+        &QuantizeParams::new(FileType::NVFP4),
+        &llama,
+        argument,
+        "NVFP4",
+    );
     refused(
         &q8().token_embedding_type(TensorType::IQ1_S),
         &llama,
@@ -245,10 +288,20 @@ fn what_upstream_would_assert_in_its_threads_is_refused_before() {
     );
     let mut overrides = Overrides::new();
     overrides.set("general.alignment", 64).unwrap();
-    refused(&q8().overrides(overrides), &llama, argument, "general.alignment");
+    refused(
+        &q8().overrides(overrides),
+        &llama,
+        argument,
+        "general.alignment",
+    );
 
     // A rule that is no regular expression is an exception of the C++ library, not an assertion.
-    refused(&q8().rule("(", TensorType::Q8_0), &llama, ErrorKind::Upstream, "quantis");
+    refused(
+        &q8().rule("(", TensorType::Q8_0),
+        &llama,
+        ErrorKind::Upstream,
+        "quantis",
+    );
 
     let large = |value: f32| {
         tiny::llama().map_tensor("blk.0.attn_q.weight", |tensor| {
@@ -256,7 +309,12 @@ fn what_upstream_would_assert_in_its_threads_is_refused_before() {
         })
     };
     let iq3 = QuantizeParams::new(FileType::IQ3_S);
-    refused(&iq3, &large(1e20), ErrorKind::Unsupported, "blk.0.attn_q.weight");
+    refused(
+        &iq3,
+        &large(1e20),
+        ErrorKind::Unsupported,
+        "blk.0.attn_q.weight",
+    );
     refused(&q8(), &large(f32::INFINITY), ErrorKind::Upstream, "");
 
     let aligned = tiny::llama().with("general.alignment", 64_u32);
@@ -273,6 +331,11 @@ fn a_file_that_is_no_model_is_refused() {
     let error = run(missing, &output, &QuantizeParams::new(FileType::Q8_0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     let nowhere = Path::new("/no/such/folder/out.gguf");
-    let error = run(&tiny::llama().path(), nowhere, &QuantizeParams::new(FileType::Q8_0)).unwrap_err();
+    let error = run(
+        &tiny::llama().path(),
+        nowhere,
+        &QuantizeParams::new(FileType::Q8_0),
+    )
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
 }

@@ -130,7 +130,10 @@ mod tests {
         for &one in FileType::ALL {
             assert_eq!(FileType::from_u32(one.id()), Some(one));
             assert_eq!(one.name().parse::<FileType>().ok(), Some(one));
-            assert_eq!(one.name().to_lowercase().parse::<FileType>().ok(), Some(one));
+            assert_eq!(
+                one.name().to_lowercase().parse::<FileType>().ok(),
+                Some(one)
+            );
         }
         for removed in [4, 5, 6, 33, 34, 35, 42, 1024, u32::MAX] {
             assert_eq!(FileType::from_u32(removed), None, "{removed}");
@@ -138,6 +141,9 @@ mod tests {
         assert_eq!(FileType::Q4_K_M.id(), 15);
         assert_eq!(FileType::Q4_K_M.to_string(), "Q4_K_M");
         let error = "Q4_K_XXL".parse::<FileType>().unwrap_err().to_string();
-        assert!(error.contains("\"Q4_K_XXL\"") && error.contains("Q4_K_M, "), "{error}");
+        assert!(
+            error.contains("\"Q4_K_XXL\"") && error.contains("Q4_K_M, "),
+            "{error}"
+        );
     }
 }

@@ -151,16 +151,28 @@ impl QuantizeParams {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.threads.is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads)) {
-            return Err(Error::argument(format!("threads must be 1 to {MAX_THREADS}")));
+        if self
+            .threads
+            .is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads))
+        {
+            return Err(Error::argument(format!(
+                "threads must be 1 to {MAX_THREADS}"
+            )));
         }
         if self.file_type == Some(FileType::NVFP4) {
-            return Err(Error::argument("upstream has no scheme NVFP4 to quantise by"));
+            return Err(Error::argument(
+                "upstream has no scheme NVFP4 to quantise by",
+            ));
         }
-        let explicit = self.output_type.into_iter().chain(self.token_embedding_type);
+        let explicit = self
+            .output_type
+            .into_iter()
+            .chain(self.token_embedding_type);
         for ty in explicit.chain(self.rules.iter().map(|(_, ty)| *ty)) {
             if !can_be_made(ty) {
-                return Err(Error::argument(format!("tensors cannot be quantised to {ty}")));
+                return Err(Error::argument(format!(
+                    "tensors cannot be quantised to {ty}"
+                )));
             }
         }
         for (pattern, _) in &self.rules {
@@ -196,7 +208,10 @@ impl QuantizeParams {
 
     /// Types that are chosen for more than the scheme gives them to.
     pub(super) fn chosen_types(&self) -> impl Iterator<Item = TensorType> {
-        let main = self.file_type.filter(|_| self.pure).map(FileType::tensor_type);
+        let main = self
+            .file_type
+            .filter(|_| self.pure)
+            .map(FileType::tensor_type);
         main.into_iter()
             .chain(self.output_type)
             .chain(self.token_embedding_type)
@@ -213,7 +228,10 @@ impl QuantizeParams {
         let importance = self.importance.iter();
         let overrides = self.overrides.iter();
         sys::RawQuantize {
-            threads: self.threads.unwrap_or_else(machine::default_threads).min(MAX_THREADS),
+            threads: self
+                .threads
+                .unwrap_or_else(machine::default_threads)
+                .min(MAX_THREADS),
             file_type: self.file_type.unwrap_or(FileType::F32).id(),
             output_type: self.output_type,
             token_embedding_type: self.token_embedding_type,

@@ -340,7 +340,9 @@ pub(super) fn c_path(path: &Path) -> Result<CString> {
 }
 
 /// The overrides as upstream's array, closed by an entry with an empty key.
-pub(super) fn c_overrides(overrides: &[(String, OverrideValue)]) -> Result<Vec<llama_model_kv_override>> {
+pub(super) fn c_overrides(
+    overrides: &[(String, OverrideValue)],
+) -> Result<Vec<llama_model_kv_override>> {
     // SAFETY: all-zero is a valid value of this plain C struct, and the terminator's.
     let empty = || unsafe { std::mem::zeroed::<llama_model_kv_override>() };
     let mut out = Vec::with_capacity(overrides.len() + 1);

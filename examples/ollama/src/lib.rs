@@ -2,6 +2,7 @@
 
 pub mod digest;
 mod error;
+pub mod modelfile;
 pub mod name;
 mod progress;
 pub mod settings;

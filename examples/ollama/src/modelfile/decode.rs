@@ -19,7 +19,10 @@ fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        at_line(line, "the Modelfile is neither UTF-8 nor UTF-16 with a byte order mark")
+        at_line(
+            line,
+            "the Modelfile is neither UTF-8 nor UTF-16 with a byte order mark",
+        )
     })?;
     Ok(Cow::Borrowed(text))
 }
@@ -27,7 +30,9 @@ fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>> {
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'static, str>> {
     let (units, rest) = bytes.as_chunks::<2>();
     if !rest.is_empty() {
-        return Err(invalid("the Modelfile is UTF-16 and ends within a character"));
+        return Err(invalid(
+            "the Modelfile is UTF-16 and ends within a character",
+        ));
     }
     let mut text = String::with_capacity(units.len());
     let mut line = 1;

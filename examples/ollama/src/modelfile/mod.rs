@@ -99,12 +99,16 @@ impl Modelfile {
     /// # Errors
     /// [`Kind::Invalid`] if none of them is a `FROM`, and for a value that no quotes can hold.
     pub fn new(instructions: Vec<Instruction>) -> Result<Self> {
-        if !instructions.iter().any(|one| matches!(one, Instruction::From(_))) {
+        if !instructions
+            .iter()
+            .any(|one| matches!(one, Instruction::From(_)))
+        {
             return Err(invalid("no FROM line"));
         }
-        instructions
-            .iter()
-            .try_for_each(|one| one.check().map_err(|cause| invalid(format!("{} {cause}", one.word()))))?;
+        instructions.iter().try_for_each(|one| {
+            one.check()
+                .map_err(|cause| invalid(format!("{} {cause}", one.word())))
+        })?;
         Ok(Self { instructions })
     }
 
@@ -132,7 +136,9 @@ impl Modelfile {
 /// One instruction a line, quoted where it must be. [`Modelfile::parse`] reads the same again.
 impl fmt::Display for Modelfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.instructions.iter().try_for_each(|one| writeln!(f, "{one}"))
+        self.instructions
+            .iter()
+            .try_for_each(|one| writeln!(f, "{one}"))
     }
 }
 

@@ -147,7 +147,9 @@ pub(crate) fn check_json(name: &str, value: &serde_json::Value) -> Result<(), St
         ),
         Type::Seed => (whole(value).is_some(), "an integer of 64 bits"),
         Type::Float => (
-            value.as_f64().is_some_and(|value| (value as f32).is_finite()),
+            value
+                .as_f64()
+                .is_some_and(|value| (value as f32).is_finite()),
             "a finite number",
         ),
         Type::Bool => (value.is_boolean(), "true or false"),

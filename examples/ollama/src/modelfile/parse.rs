@@ -54,11 +54,8 @@ impl<'a> Reader<'a> {
     /// Goes on to where an instruction begins; false at the end.
     fn next_instruction(&mut self) -> bool {
         loop {
-            let blank = self.rest.len()
-                - self
-                    .rest
-                    .trim_start_matches([' ', '\t', '\r', '\n'])
-                    .len();
+            let blank =
+                self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
             self.advance(blank);
             if !self.rest.starts_with('#') {
                 return !self.rest.is_empty();
@@ -160,7 +157,10 @@ impl<'a> Reader<'a> {
             }
         };
         let end = quoted_end(self.rest, quotes).ok_or_else(|| {
-            at_line(line, format!("the {quotes} after {word} is not closed: no line ends with it"))
+            at_line(
+                line,
+                format!("the {quotes} after {word} is not closed: no line ends with it"),
+            )
         })?;
         let value = self.advance(end);
         self.advance(line_end(self.rest));

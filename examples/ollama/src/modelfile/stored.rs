@@ -66,20 +66,27 @@ impl Stored<'_> {
             texts.iter().for_each(|text| write(Ok(kind(text.clone()))));
         }
         for (kind, value) in [
-            (Instruction::Template as fn(String) -> Instruction, self.template),
+            (
+                Instruction::Template as fn(String) -> Instruction,
+                self.template,
+            ),
             (Instruction::System, self.system),
             (Instruction::Renderer, self.renderer),
             (Instruction::Parser, self.parser),
             (Instruction::Requires, self.requires),
         ] {
-            owned(value).into_iter().for_each(|value| write(Ok(kind(value))));
+            owned(value)
+                .into_iter()
+                .for_each(|value| write(Ok(kind(value))));
         }
         for (name, value) in &self.parameters {
             let values = match value {
                 Value::Array(values) => values.as_slice(),
                 value => std::slice::from_ref(value),
             };
-            values.iter().for_each(|value| write(parameter(name, value)));
+            values
+                .iter()
+                .for_each(|value| write(parameter(name, value)));
         }
         for license in &self.licenses {
             write(Ok(Instruction::License(license.clone())));

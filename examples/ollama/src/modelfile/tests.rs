@@ -91,17 +91,27 @@ fn quotes_close_at_the_end_of_a_line_and_nowhere_else() {
         ("\"two\nlines\"", "two\nlines"),
         ("\"\"\"a\"\"\"", "a"),
         ("\"\"\"\nlines\r\nof text\n\"\"\" ", "\nlines\r\nof text\n"),
-        ("\"\"\"She said \"\"\"no\"\"\" twice.\n\"\"\"", "She said \"\"\"no\"\"\" twice.\n"),
+        (
+            "\"\"\"She said \"\"\"no\"\"\" twice.\n\"\"\"",
+            "She said \"\"\"no\"\"\" twice.\n",
+        ),
         ("\"\"\"\"one quote\"\"\"\"", "\"one quote\""),
         ("\"\"\"ends here\"\"\"\u{a0}", "ends here"),
         ("\"\"\"\"\"\"", ""),
-        ("e\u{301}\u{200d}\u{1F468}\u{200d}\u{1F469}\u{7}", "e\u{301}\u{200d}\u{1F468}\u{200d}\u{1F469}\u{7}"),
+        (
+            "e\u{301}\u{200d}\u{1F468}\u{200d}\u{1F469}\u{7}",
+            "e\u{301}\u{200d}\u{1F468}\u{200d}\u{1F469}\u{7}",
+        ),
         ("\u{3000}wide\u{3000}", "wide"),
     ] {
         let lines = format!("SYSTEM {text}\nFROM m\n");
         assert_eq!(parsed(&lines), [system(value), from("m")], "{text:?}");
         let last = format!("FROM m\nSYSTEM {text}");
-        assert_eq!(parsed(&last), [from("m"), system(value)], "{text:?} at the end");
+        assert_eq!(
+            parsed(&last),
+            [from("m"), system(value)],
+            "{text:?} at the end"
+        );
     }
 }
 
@@ -109,7 +119,10 @@ fn quotes_close_at_the_end_of_a_line_and_nowhere_else() {
 fn line_ends_of_every_system_end_lines() {
     for end in ["\n", "\r\n", "\r"] {
         let text = ["FROM m", "# c", "", "SYSTEM s", "BAD"].join(end);
-        assert!(refused(&text).starts_with("(line 5): command must be one of"), "{end:?}");
+        assert!(
+            refused(&text).starts_with("(line 5): command must be one of"),
+            "{end:?}"
+        );
         assert_eq!(parsed(&text.replace("BAD", "")), [from("m"), system("s")]);
     }
 }
@@ -127,7 +140,9 @@ fn text_in_utf_8_and_utf_16_with_a_mark() {
         assert_eq!(Modelfile::parse(&bytes).unwrap().instructions(), plain);
     }
     let error = |bytes: &[u8]| Modelfile::parse(bytes).unwrap_err().to_string();
-    assert!(error(b"FROM m\nSYSTEM gr\xf6\xdfer").starts_with("(line 2): the Modelfile is neither"));
+    assert!(
+        error(b"FROM m\nSYSTEM gr\xf6\xdfer").starts_with("(line 2): the Modelfile is neither")
+    );
     assert!(error(&little[..little.len() - 1]).contains("ends within a character"));
     assert!(error(b"\xff\xfeF\0\n\0\x3d\xd8x\0").starts_with("(line 2): "));
 }
@@ -137,7 +152,10 @@ fn what_is_wrong_is_said_with_its_line() {
     for (text, message) in [
         ("", "no FROM line"),
         ("# FROM m\nSYSTEM s", "no FROM line"),
-        ("FROM m\nRUN x", "(line 2): command must be one of \"from\", \"license\""),
+        (
+            "FROM m\nRUN x",
+            "(line 2): command must be one of \"from\", \"license\"",
+        ),
         ("FROM m\n\nRUN", "(line 3): command must be one of"),
         ("FROM", "(line 1): FROM has no value"),
         ("FROM \n", "(line 1): FROM has no value"),
@@ -145,16 +163,46 @@ fn what_is_wrong_is_said_with_its_line() {
         ("FROM \"\"", "(line 1): FROM has no value"),
         ("FROM:m", "(line 1): command must be one of"),
         ("SYSTEM a\nADAPTER \n", "(line 2): ADAPTER has no value"),
-        ("FROM m\nPARAMETER top 1", "(line 2): unknown parameter 'top'"),
-        ("FROM m\nPARAMETER stop", "(line 2): PARAMETER is followed by a name"),
-        ("FROM m\nPARAMETER a.b c", "(line 2): PARAMETER is followed by a name"),
-        ("FROM m\nMESSAGE tool x", "(line 2): message role must be one of"),
-        ("FROM m\nMESSAGE system\n", "(line 2): MESSAGE is followed by a role"),
-        ("FROM m\nSYSTEM \"\"\"a\nb\"\"\n", "(line 2): the \"\"\" after SYSTEM is not closed"),
-        ("FROM m\nSYSTEM \"\"\"a\"\"\" b", "(line 2): the \"\"\" after SYSTEM is not closed"),
-        ("FROM m\nSYSTEM \"a\nb\nRUN x", "(line 2): the \" after SYSTEM is not closed"),
-        ("FROM m\nSYSTEM \"a\nb\"\nRUN x", "(line 4): command must be one of"),
-        ("FROM m\nREQUIRES soon", "(line 2): requires must be a valid semver"),
+        (
+            "FROM m\nPARAMETER top 1",
+            "(line 2): unknown parameter 'top'",
+        ),
+        (
+            "FROM m\nPARAMETER stop",
+            "(line 2): PARAMETER is followed by a name",
+        ),
+        (
+            "FROM m\nPARAMETER a.b c",
+            "(line 2): PARAMETER is followed by a name",
+        ),
+        (
+            "FROM m\nMESSAGE tool x",
+            "(line 2): message role must be one of",
+        ),
+        (
+            "FROM m\nMESSAGE system\n",
+            "(line 2): MESSAGE is followed by a role",
+        ),
+        (
+            "FROM m\nSYSTEM \"\"\"a\nb\"\"\n",
+            "(line 2): the \"\"\" after SYSTEM is not closed",
+        ),
+        (
+            "FROM m\nSYSTEM \"\"\"a\"\"\" b",
+            "(line 2): the \"\"\" after SYSTEM is not closed",
+        ),
+        (
+            "FROM m\nSYSTEM \"a\nb\nRUN x",
+            "(line 2): the \" after SYSTEM is not closed",
+        ),
+        (
+            "FROM m\nSYSTEM \"a\nb\"\nRUN x",
+            "(line 4): command must be one of",
+        ),
+        (
+            "FROM m\nREQUIRES soon",
+            "(line 2): requires must be a valid semver",
+        ),
     ] {
         let error = refused(text);
         assert!(error.starts_with(message), "{text:?}: {error}");
@@ -165,7 +213,7 @@ fn what_is_wrong_is_said_with_its_line() {
 
 #[test]
 fn parameters_have_types() {
-    let value = |name: &str, text: &str| {
+    let value = |name: &str, text: &str| -> Result<_, String> {
         let parameter = Parameter::new(name, text)?;
         Ok(parameter.value())
     };
@@ -206,7 +254,11 @@ fn parameters_of_requests_have_the_same_types() {
         ("stop", json!("a")),
         ("stop", json!(["a", "b"])),
     ] {
-        assert_eq!(parameters::check_json(name, &value), Ok(()), "{name} {value}");
+        assert_eq!(
+            parameters::check_json(name, &value),
+            Ok(()),
+            "{name} {value}"
+        );
     }
     for (name, value) in [
         ("num_ctx", json!("4096")),
@@ -226,11 +278,21 @@ fn parameters_of_requests_have_the_same_types() {
 
 #[test]
 fn versions_are_those_of_semver() {
-    for good in ["0.14.0", "v0.14.0", "1", "1.2", "1.2.3-rc.1", "1.2.3+build.01", "1.0.0-a-b.0+c"] {
+    for good in [
+        "0.14.0",
+        "v0.14.0",
+        "1",
+        "1.2",
+        "1.2.3-rc.1",
+        "1.2.3+build.01",
+        "1.0.0-a-b.0+c",
+    ] {
         let expected = good.trim_start_matches('v');
         assert_eq!(version::checked(good), Ok(expected));
     }
-    for bad in ["", "v", "1.2.3.4", "01.2", "1..2", "1.2-rc", "1.2.3-", "1.2.3-01", "1.2.3+", "1.x"] {
+    for bad in [
+        "", "v", "1.2.3.4", "01.2", "1..2", "1.2-rc", "1.2.3-", "1.2.3-01", "1.2.3+", "1.x",
+    ] {
         assert!(version::checked(bad).is_err(), "{bad}");
     }
 }
@@ -275,7 +337,8 @@ fn what_no_quotes_can_hold_is_refused() {
 
 #[test]
 fn a_stored_model_is_printed_as_a_modelfile() {
-    let parameters = json!({"num_ctx": 4096.0, "seed": 1e20, "stop": ["<a>", " b"], "temperature": 0.1, "x": 1});
+    let parameters =
+        json!({"num_ctx": 4096.0, "seed": 1e20, "stop": ["<a>", " b"], "temperature": 0.1, "x": 1});
     let stored = Stored {
         name: "mario:latest".into(),
         files: vec!["/blobs/sha256-1".into(), "/blobs/sha256-2".into()],
@@ -285,7 +348,10 @@ fn a_stored_model_is_printed_as_a_modelfile() {
         requires: Some("0.14.0"),
         parameters: parameters.as_object().cloned().unwrap(),
         licenses: vec!["MIT".into()],
-        messages: vec![("user".into(), "Hi: \"you\"\n".into()), ("tool".into(), "no".into())],
+        messages: vec![
+            ("user".into(), "Hi: \"you\"\n".into()),
+            ("tool".into(), "no".into()),
+        ],
         ..Stored::default()
     };
     let text = stored.to_modelfile();

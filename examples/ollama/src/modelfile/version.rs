@@ -26,7 +26,8 @@ fn is_version(text: &str) -> bool {
         && core.split('.').all(is_number)
         && pre.is_none_or(|pre| {
             let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-            pre.split('.').all(|part| is_word(part) && (!digits(part) || is_number(part)))
+            pre.split('.')
+                .all(|part| is_word(part) && (!digits(part) || is_number(part)))
         })
         && build.is_none_or(|build| build.split('.').all(is_word))
 }
