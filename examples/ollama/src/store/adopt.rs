@@ -25,13 +25,19 @@ impl Store {
         let path = match fs::canonicalize(path) {
             Ok(path) => path,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::new(Kind::NotFound, format!("{shown} does not exist")));
+                return Err(Error::new(
+                    Kind::NotFound,
+                    format!("{shown} does not exist"),
+                ));
             }
             Err(error) => return Err(storage(format_args!("cannot open {shown}"), &error)),
         };
         let cannot = |error: io::Error| storage(format_args!("cannot read {shown}"), &error);
         if !fs::metadata(&path).map_err(cannot)?.is_file() {
-            return Err(Error::new(Kind::Invalid, format!("{shown} is not a regular file")));
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("{shown} is not a regular file"),
+            ));
         }
         if let Some(done) = self.clone_of(&path).map_err(cannot)? {
             return Ok(done);
@@ -39,7 +45,10 @@ impl Store {
         match self.link_to(&path).map_err(cannot)? {
             Linked::Done(done) => return Ok(done),
             Linked::Changed => {
-                return Err(Error::new(Kind::Invalid, format!("{shown} changed while it was read")));
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("{shown} changed while it was read"),
+                ));
             }
             Linked::Impossible => {}
         }

@@ -29,7 +29,10 @@ impl Store {
         if size != layer.size {
             return Err(Error::new(
                 Kind::Damaged,
-                format!("blob {} has {size} bytes instead of {}", layer.digest, layer.size),
+                format!(
+                    "blob {} has {size} bytes instead of {}",
+                    layer.digest, layer.size
+                ),
             ));
         }
         Ok(path)
@@ -79,7 +82,11 @@ impl Store {
         let found = File::open(path)
             .and_then(Digest::of)
             .map_err(|error| storage(format_args!("cannot read blob {digest}"), &error))?;
-        if found == *digest { Ok(()) } else { Err(mismatch(digest, &found)) }
+        if found == *digest {
+            Ok(())
+        } else {
+            Err(mismatch(digest, &found))
+        }
     }
 
     /// Begins a new blob.

@@ -16,10 +16,16 @@ impl Store {
         let open = || -> io::Result<File> {
             fs::create_dir_all(&self.root)?;
             let path = self.root.join(".lock");
-            let file = File::options().create(true).truncate(false).write(true).open(path)?;
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(path)?;
             fs4::FileExt::lock(&file)?;
             Ok(file)
         };
-        open().map(Lock).map_err(|error| storage("cannot lock the models directory", &error))
+        open()
+            .map(Lock)
+            .map_err(|error| storage("cannot lock the models directory", &error))
     }
 }

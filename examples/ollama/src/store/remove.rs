@@ -131,7 +131,11 @@ impl Store {
                 removed.add(&entry.path())?;
             }
         }
-        Ok(Pruned { blobs: removed.blobs, bytes: removed.bytes, skipped: None })
+        Ok(Pruned {
+            blobs: removed.blobs,
+            bytes: removed.bytes,
+            skipped: None,
+        })
     }
 
     /// Gives blobs the names that Ollama uses since its version 0.1.29.
@@ -143,9 +147,14 @@ impl Store {
             return Ok(());
         };
         for entry in entries.flatten() {
-            if let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                fs::rename(entry.path(), self.blob_path(&digest))
-                    .map_err(|error| storage(format_args!("cannot rename blob {digest}"), &error))?;
+            if let Some(digest) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            {
+                fs::rename(entry.path(), self.blob_path(&digest)).map_err(|error| {
+                    storage(format_args!("cannot rename blob {digest}"), &error)
+                })?;
             }
         }
         Ok(())
@@ -177,7 +186,7 @@ fn named_in(manifest: &[u8]) -> HashSet<Digest> {
     const LENGTH: usize = "sha256:".len() + 64;
     digests.extend(manifest.windows(LENGTH).filter_map(|window| {
         window.starts_with(b"sha256").then_some(())?;
-        std::str::from_utf8(window).ok()?.parse().ok()
+        std::str::from_utf8(window).ok()?.parse::<Digest>().ok()
     }));
     digests
 }
@@ -219,10 +228,14 @@ fn is_old(path: &Path) -> bool {
     let Ok(found) = fs::symlink_metadata(path) else {
         return false;
     };
-    let newest = found.modified().map(|modified| modified.max(linked_at(&found)));
+    let newest = found
+        .modified()
+        .map(|modified| modified.max(linked_at(&found)));
     newest.is_ok_and(|newest| {
         // A time to come is no age.
-        SystemTime::now().duration_since(newest).is_ok_and(|age| age >= GRACE)
+        SystemTime::now()
+            .duration_since(newest)
+            .is_ok_and(|age| age >= GRACE)
     })
 }
 
