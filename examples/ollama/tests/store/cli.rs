@@ -33,7 +33,10 @@ fn two_models() -> Fixture {
         &[
             (MODEL, &weights),
             (TEMPLATE, b"{{ .Prompt }}"),
-            (SYSTEM, b"You are a pirate!\nAhoy, matey!\n\nWeigh anchor!\n"),
+            (
+                SYSTEM,
+                b"You are a pirate!\nAhoy, matey!\n\nWeigh anchor!\n",
+            ),
             (PARAMS, br#"{"stop":["a b"],"temperature":1}"#),
             (LICENSE, b"MIT License\nand more\n"),
         ],
@@ -48,15 +51,30 @@ fn list_prints_a_table() {
     let output = ollama(&fixture, &["list"]);
     let lines: Vec<&str> = stdout(&output).lines().collect();
     assert_eq!(lines.len(), 3);
-    assert!(lines[0].starts_with("NAME                 ID              SIZE      MODIFIED"), "{lines:?}");
-    let llama = lines.iter().find(|line| line.starts_with("llama3.2:latest      ")).unwrap();
+    assert!(
+        lines[0].starts_with("NAME                 ID              SIZE      MODIFIED"),
+        "{lines:?}"
+    );
+    let llama = lines
+        .iter()
+        .find(|line| line.starts_with("llama3.2:latest      "))
+        .unwrap();
     assert!(llama.contains(" ago    "), "{llama}");
     let (_, digest) = fixture.store().manifest(&name("llama3.2")).unwrap();
-    assert!(llama.contains(&format!(" {}    ", digest.short())), "{llama}");
+    assert!(
+        llama.contains(&format!(" {}    ", digest.short())),
+        "{llama}"
+    );
     assert!(!stdout(&output).contains('\x1b'));
     assert_eq!(stderr(&output), "");
-    assert_eq!(stdout(&ollama(&fixture, &["ls", "LLAMA"])).lines().count(), 2);
-    assert_eq!(stdout(&ollama(&fixture, &["ls", "nothing"])), "NAME    ID    SIZE    MODIFIED    \n");
+    assert_eq!(
+        stdout(&ollama(&fixture, &["ls", "LLAMA"])).lines().count(),
+        2
+    );
+    assert_eq!(
+        stdout(&ollama(&fixture, &["ls", "nothing"])),
+        "NAME    ID    SIZE    MODIFIED    \n"
+    );
 }
 
 #[test]
@@ -65,7 +83,10 @@ fn list_prints_json() {
     let output = ollama(&fixture, &["list", "--json"]);
     let json: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
     let models = json["models"].as_array().unwrap();
-    let model = models.iter().find(|model| model["name"] == "llama3.2:latest").unwrap();
+    let model = models
+        .iter()
+        .find(|model| model["name"] == "llama3.2:latest")
+        .unwrap();
     assert_eq!(model["model"], "llama3.2:latest");
     assert_eq!(model["details"]["quantization_level"], "Q4_K_M");
     assert_eq!(model["digest"].as_str().unwrap().len(), 64);
@@ -78,7 +99,10 @@ fn list_names_what_is_broken_and_goes_on() {
     fixture.write_manifest(&format!("{LIBRARY}/broken/latest"), b"{");
     let output = ollama(&fixture, &["list"]);
     assert_eq!(stdout(&output).lines().count(), 3);
-    assert!(stderr(&output).starts_with("Warning: broken:latest: invalid manifest: "), "{output:?}");
+    assert!(
+        stderr(&output).starts_with("Warning: broken:latest: invalid manifest: "),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -125,18 +149,27 @@ fn show_prints_one_part() {
     let fixture = two_models();
     let show = |flag: &str| stdout(&ollama(&fixture, &["show", "llama3.2", flag])).to_owned();
     assert_eq!(show("--license"), "MIT License\nand more\n\n");
-    assert_eq!(show("--system"), "You are a pirate!\nAhoy, matey!\n\nWeigh anchor!\n");
+    assert_eq!(
+        show("--system"),
+        "You are a pirate!\nAhoy, matey!\n\nWeigh anchor!\n"
+    );
     assert_eq!(show("--template"), "{{ .Prompt }}");
     assert!(show("--parameters").starts_with("stop                           \"a b\"\n"));
     assert!(show("--modelfile").contains("\nFROM /"));
     let verbose = show("--verbose");
-    assert!(verbose.contains("  Metadata\n") && verbose.contains("  Tensors\n"), "{verbose}");
+    assert!(
+        verbose.contains("  Metadata\n") && verbose.contains("  Tensors\n"),
+        "{verbose}"
+    );
     assert!(verbose.contains("    llama.context_length "), "{verbose}");
     let json: serde_json::Value = serde_json::from_str(&show("--json")).unwrap();
     assert_eq!(json["capabilities"][0], "completion");
     let two = ollama(&fixture, &["show", "llama3.2", "--license", "--system"]);
     assert_eq!(two.status.code(), Some(1));
-    assert!(stderr(&two).starts_with("Error: only one of '--license'"), "{two:?}");
+    assert!(
+        stderr(&two).starts_with("Error: only one of '--license'"),
+        "{two:?}"
+    );
 }
 
 #[test]
@@ -145,7 +178,10 @@ fn copies_and_removes() {
     let output = ollama(&fixture, &["cp", "llama3.2", "me/copy"]);
     assert_eq!(stdout(&output), "copied 'llama3.2' to 'me/copy'\n");
     let output = ollama(&fixture, &["rm", "llama3.2", "hf.co/user/repo:Q8_0"]);
-    assert_eq!(stdout(&output), "deleted 'llama3.2'\ndeleted 'hf.co/user/repo:Q8_0'\n");
+    assert_eq!(
+        stdout(&output),
+        "deleted 'llama3.2'\ndeleted 'hf.co/user/repo:Q8_0'\n"
+    );
     let listing = fixture.store().list().unwrap();
     assert_eq!((listing.models.len(), listing.broken.len()), (1, 0));
     stdout(&ollama(&fixture, &["rm", "me/copy"]));
@@ -156,9 +192,18 @@ fn copies_and_removes() {
 fn errors_have_their_line_and_code() {
     let fixture = two_models();
     for (words, error) in [
-        (&["rm", "nothing"][..], "Error: model 'nothing:latest' not found\n"),
-        (&["show", "nothing"], "Error: model 'nothing:latest' not found\n"),
-        (&["cp", "nothing", "x"], "Error: model 'nothing:latest' not found\n"),
+        (
+            &["rm", "nothing"][..],
+            "Error: model 'nothing:latest' not found\n",
+        ),
+        (
+            &["show", "nothing"],
+            "Error: model 'nothing:latest' not found\n",
+        ),
+        (
+            &["cp", "nothing", "x"],
+            "Error: model 'nothing:latest' not found\n",
+        ),
     ] {
         let output = ollama(&fixture, words);
         assert_eq!((output.status.code(), stderr(&output)), (Some(1), error));
@@ -178,7 +223,10 @@ fn errors_have_their_line_and_code() {
     ] {
         let output = ollama(&fixture, words);
         assert_eq!(output.status.code(), Some(1), "{words:?}");
-        assert!(!stderr(&output).is_empty() && output.stdout.is_empty(), "{output:?}");
+        assert!(
+            !stderr(&output).is_empty() && output.stdout.is_empty(),
+            "{output:?}"
+        );
     }
     assert!(victim.exists());
     let bad = Command::new(env!("CARGO_BIN_EXE_ollama"))
@@ -195,8 +243,16 @@ fn errors_have_their_line_and_code() {
 fn help_lists_the_environment() {
     let fixture = Fixture::new();
     let help = ollama(&fixture, &["serve", "--help"]);
-    for name in ["OLLAMA_HOST", "OLLAMA_KEEP_ALIVE", "OLLAMA_NOPRUNE", "OLLAMA_ORIGINS"] {
-        assert!(stdout(&help).contains(&format!("\n      {name} ")), "{name}");
+    for name in [
+        "OLLAMA_HOST",
+        "OLLAMA_KEEP_ALIVE",
+        "OLLAMA_NOPRUNE",
+        "OLLAMA_ORIGINS",
+    ] {
+        assert!(
+            stdout(&help).contains(&format!("\n      {name} ")),
+            "{name}"
+        );
     }
     assert!(stdout(&ollama(&fixture, &["--help"])).contains("ollama"));
     assert!(stdout(&ollama(&fixture, &["-v"])).starts_with("ollama version is "));
@@ -242,8 +298,16 @@ fn two_processes_at_once() {
         }
     });
     let listing = fixture.store().list().unwrap();
-    assert_eq!((listing.models.len(), listing.broken.len()), (2, 0), "{listing:?}");
+    assert_eq!(
+        (listing.models.len(), listing.broken.len()),
+        (2, 0),
+        "{listing:?}"
+    );
     let files = fixture.files();
-    assert!(files.keys().all(|path| !path.to_string_lossy().contains(".tmp-")));
+    assert!(
+        files
+            .keys()
+            .all(|path| !path.to_string_lossy().contains(".tmp-"))
+    );
     fixture.store().model(&name("llama3.2")).unwrap();
 }

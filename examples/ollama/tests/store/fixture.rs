@@ -104,7 +104,10 @@ impl Fixture {
 
     pub(crate) fn blobs(&self) -> usize {
         let files = self.files();
-        files.keys().filter(|path| path.starts_with("blobs")).count()
+        files
+            .keys()
+            .filter(|path| path.starts_with("blobs"))
+            .count()
     }
 }
 

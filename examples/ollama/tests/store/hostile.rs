@@ -27,14 +27,22 @@ fn manifest(config: &str, layers: &str) -> String {
 /// A store with one good model and, under `evil:latest`, this.
 fn with_evil(json: &[u8]) -> Fixture {
     let fixture = Fixture::new();
-    fixture.model(&format!("{LIBRARY}/good/latest"), SETTINGS, &[(MODEL, b"weights")]);
+    fixture.model(
+        &format!("{LIBRARY}/good/latest"),
+        SETTINGS,
+        &[(MODEL, b"weights")],
+    );
     fixture.write_manifest(&format!("{LIBRARY}/evil/latest"), json);
     fixture
 }
 
 fn refused(json: &[u8]) {
     let shown = String::from_utf8_lossy(&json[..json.len().min(300)]).into_owned();
-    assert_eq!(Manifest::parse(json).unwrap_err().kind(), Kind::Damaged, "{shown}");
+    assert_eq!(
+        Manifest::parse(json).unwrap_err().kind(),
+        Kind::Damaged,
+        "{shown}"
+    );
     let fixture = with_evil(json);
     let store = fixture.store();
     let listing = store.list().unwrap();
@@ -114,22 +122,38 @@ fn manifests_are_refused_whole() {
         whole.replace("\"schemaVersion\":2", "\"schemaVersion\":-2"),
         whole.replace("\"schemaVersion\":2", "\"schemaVersion\":\"2\""),
         whole.replace("\"schemaVersion\":2", "\"schemaVersion\":null"),
-        whole.replacen("\"mediaType\":\"application", "\"mediaType\":7,\"m\":\"application", 1),
+        whole.replacen(
+            "\"mediaType\":\"application",
+            "\"mediaType\":7,\"m\":\"application",
+            1,
+        ),
         manifest(&good, &format!("[{}]", layer(MODEL, GOOD, "-1"))),
         manifest(&good, &format!("[{}]", layer(MODEL, GOOD, "0.5"))),
         manifest(&good, &format!("[{}]", layer(MODEL, GOOD, "\"0\""))),
         manifest(&good, &format!("[{}]", layer(MODEL, GOOD, "null"))),
         manifest(&good, &format!("[{}]", layer(MODEL, GOOD, "1e30"))),
-        manifest(&good, &format!("[{}]", layer(MODEL, GOOD, "18446744073709551616"))),
+        manifest(
+            &good,
+            &format!("[{}]", layer(MODEL, GOOD, "18446744073709551616")),
+        ),
         manifest(&layer(MODEL, GOOD, "18446744073709551615"), &layers),
-        manifest(&layer(MODEL, GOOD, "9223372036854775808"), &format!("[{}]", layer(MODEL, GOOD, "9223372036854775808"))),
+        manifest(
+            &layer(MODEL, GOOD, "9223372036854775808"),
+            &format!("[{}]", layer(MODEL, GOOD, "9223372036854775808")),
+        ),
         // The same blob in two sizes.
         manifest(&good, &format!("[{}]", layer(MODEL, GOOD, "7"))),
         manifest(&good, &format!("[{}]", layer("", GOOD, "0"))),
-        manifest(&good, &format!("[{}]", good.replace("\"size\"", "\"Size\""))),
+        manifest(
+            &good,
+            &format!("[{}]", good.replace("\"size\"", "\"Size\"")),
+        ),
         manifest(&good, &format!("[{}]", good.replace("{", "{\"size\":1,"))),
         manifest(&good, &format!("[{many}]")),
-        whole.replace("\"layers\"", &format!("\"x\":{}{},\"layers\"", "[".repeat(5000), "]".repeat(5000))),
+        whole.replace(
+            "\"layers\"",
+            &format!("\"x\":{}{},\"layers\"", "[".repeat(5000), "]".repeat(5000)),
+        ),
         format!("{whole} x"),
         whole[..whole.len() - 1].to_owned(),
         big,
@@ -141,7 +165,10 @@ fn manifests_are_refused_whole() {
     // Two sizes whose sum is none.
     let other = Digest::of_bytes(b"other").to_string();
     let half = (1_u64 << 62).to_string();
-    let sum = manifest(&layer(CONFIG, GOOD, &half), &format!("[{}]", layer(MODEL, &other, &half)));
+    let sum = manifest(
+        &layer(CONFIG, GOOD, &half),
+        &format!("[{}]", layer(MODEL, &other, &half)),
+    );
     refused(sum.as_bytes());
 }
 
@@ -154,12 +181,21 @@ fn removing_reaches_nothing_outside() {
     let evil = layer(MODEL, "sha256:../../../victim", "8");
     let good = layer(CONFIG, GOOD, "0");
     fixture.blob(b"");
-    fixture.write_manifest(&format!("{LIBRARY}/evil/latest"), manifest(&good, &format!("[{evil}]")).as_bytes());
+    fixture.write_manifest(
+        &format!("{LIBRARY}/evil/latest"),
+        manifest(&good, &format!("[{evil}]")).as_bytes(),
+    );
     let store = fixture.store();
     store.remove(&name("evil")).unwrap();
     store.prune().unwrap();
     assert!(victim.exists());
-    for text in ["../../victim", "../victim:latest", "x/../../victim", "..:..", "m:../../../victim"] {
+    for text in [
+        "../../victim",
+        "../victim:latest",
+        "x/../../victim",
+        "..:..",
+        "m:../../../victim",
+    ] {
         assert!(ollama::Name::parse(text).is_err(), "{text}");
     }
 }
@@ -171,7 +207,11 @@ fn a_linked_blob_is_only_unlinked() {
     let fixture = Fixture::new();
     let victim = fixture.outside().join("elsewhere");
     fs::write(&victim, "weights").unwrap();
-    fixture.model(&format!("{LIBRARY}/m/latest"), SETTINGS, &[(MODEL, b"weights")]);
+    fixture.model(
+        &format!("{LIBRARY}/m/latest"),
+        SETTINGS,
+        &[(MODEL, b"weights")],
+    );
     let blob = fixture.blob_path(&Digest::of_bytes(b"weights").to_string());
     fs::remove_file(&blob).unwrap();
     std::os::unix::fs::symlink(&victim, &blob).unwrap();
@@ -221,8 +261,17 @@ fn what_is_no_manifest_is_named_and_stops_nothing() {
 #[test]
 fn damaged_blobs_are_named_and_stop_nothing() {
     let fixture = Fixture::new();
-    for (model, weights) in [("whole", "1"), ("missing", "22"), ("short", "333"), ("folder", "4444")] {
-        fixture.model(&format!("{LIBRARY}/{model}/latest"), SETTINGS, &[(MODEL, weights.as_bytes())]);
+    for (model, weights) in [
+        ("whole", "1"),
+        ("missing", "22"),
+        ("short", "333"),
+        ("folder", "4444"),
+    ] {
+        fixture.model(
+            &format!("{LIBRARY}/{model}/latest"),
+            SETTINGS,
+            &[(MODEL, weights.as_bytes())],
+        );
     }
     let path = |weights: &str| fixture.blob_path(&Digest::of_bytes(weights.as_bytes()).to_string());
     fs::remove_file(path("22")).unwrap();
@@ -232,15 +281,25 @@ fn damaged_blobs_are_named_and_stop_nothing() {
     let store = fixture.store();
     let listing = store.list().unwrap();
     assert_eq!(listing.models.len(), 4);
-    let mut broken: Vec<String> = listing.broken.iter().map(|one| format!("{}: {}", one.what, one.error)).collect();
+    let mut broken: Vec<String> = listing
+        .broken
+        .iter()
+        .map(|one| format!("{}: {}", one.what, one.error))
+        .collect();
     broken.sort();
     let digest = |weights: &str| Digest::of_bytes(weights.as_bytes());
     assert_eq!(
         broken,
         [
-            format!("folder:latest: blob {} is not a regular file", digest("4444")),
+            format!(
+                "folder:latest: blob {} is not a regular file",
+                digest("4444")
+            ),
             format!("missing:latest: blob {} is missing", digest("22")),
-            format!("short:latest: blob {} has 1 bytes instead of 3", digest("333")),
+            format!(
+                "short:latest: blob {} has 1 bytes instead of 3",
+                digest("333")
+            ),
         ]
     );
     store.model(&name("whole")).unwrap();
@@ -291,7 +350,11 @@ fn hostile_weights_are_named_and_stop_nothing() {
         long,
         past,
         key("general.alignment", 4, &0_u32.to_le_bytes()),
-        key("x", 9, &[8, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        key(
+            "x",
+            9,
+            &[8, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ),
         key("x", 99, &[0; 8]),
     ];
     let strange = [
@@ -306,13 +369,19 @@ fn hostile_weights_are_named_and_stop_nothing() {
     }
     let store = fixture.store();
     let listing = store.list().unwrap();
-    assert_eq!((listing.models.len(), listing.broken.len()), (evil.len() + strange.len(), 0));
+    assert_eq!(
+        (listing.models.len(), listing.broken.len()),
+        (evil.len() + strange.len(), 0)
+    );
     for n in 0..evil.len() {
         let error = Info::read(&store, &name(&format!("evil:{n}"))).unwrap_err();
         assert_eq!(error.kind(), Kind::Damaged, "{n}");
         let error = error.to_string();
         assert!(error.contains("sha256:"), "{n}: {error}");
-        assert!(!error.contains(&fixture.root().display().to_string()), "{n}: {error}");
+        assert!(
+            !error.contains(&fixture.root().display().to_string()),
+            "{n}: {error}"
+        );
     }
     for n in evil.len()..evil.len() + strange.len() {
         Info::read(&store, &name(&format!("evil:{n}"))).unwrap();
@@ -330,10 +399,19 @@ fn hostile_small_layers_are_named() {
         (TEMPLATE, b"\xff"),
     ] {
         let fixture = Fixture::new();
-        fixture.model(&format!("{LIBRARY}/m/latest"), SETTINGS, &[(MODEL, b"w"), (media, bytes)]);
+        fixture.model(
+            &format!("{LIBRARY}/m/latest"),
+            SETTINGS,
+            &[(MODEL, b"w"), (media, bytes)],
+        );
         let error = fixture.store().model(&name("m")).unwrap_err();
         assert_eq!(error.kind(), Kind::Damaged);
-        assert!(error.to_string().contains(&Digest::of_bytes(bytes).to_string()), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&Digest::of_bytes(bytes).to_string()),
+            "{error}"
+        );
     }
     for settings in ["", "[]", "{\"model_format\":7}", "{\"model_families\":{}}"] {
         let fixture = Fixture::new();

@@ -16,15 +16,26 @@ fn old_store() -> Fixture {
     fixture.model(
         &format!("{LIBRARY}/llama3.2/latest"),
         SETTINGS,
-        &[(MODEL, weights), (TEMPLATE, b"{{ .Prompt }}"), (LICENSE, b"free"), (LICENSE, b"free")],
+        &[
+            (MODEL, weights),
+            (TEMPLATE, b"{{ .Prompt }}"),
+            (LICENSE, b"free"),
+            (LICENSE, b"free"),
+        ],
     );
     let digest = Digest::of_bytes(weights);
     let settings = fixture.blob(br#"{"model_format":"gguf","os":"linux"}"#);
     let made = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{{"mediaType":"{CONFIG}","digest":"{settings}","size":36}},"layers":[{{"mediaType":"{MODEL}","digest":"{digest}","size":21,"from":"llama3.2:latest"}}]}}"#
     );
-    fixture.write_manifest("registry.ollama.ai/me/mine/v1.0", format!("{made}\n").as_bytes());
-    let pulled = made.replace(r#","from":"llama3.2:latest""#, r#","annotations":{"a":[1.50,null]}"#);
+    fixture.write_manifest(
+        "registry.ollama.ai/me/mine/v1.0",
+        format!("{made}\n").as_bytes(),
+    );
+    let pulled = made.replace(
+        r#","from":"llama3.2:latest""#,
+        r#","annotations":{"a":[1.50,null]}"#,
+    );
     let pulled = pulled.replace("2+json\",", "2+json\", \"x\" : 1,");
     fixture.write_manifest("hf.co/user/repo-GGUF/Q4_K_M", pulled.as_bytes());
     fixture.write_manifest("registry.example:5000/n/m/latest", made.as_bytes());
@@ -41,7 +52,12 @@ fn a_store_of_ollama_is_read_and_written_back_unchanged() {
     names.sort();
     assert_eq!(
         names,
-        ["hf.co/user/repo-GGUF:Q4_K_M", "llama3.2:latest", "me/mine:v1.0", "registry.example:5000/n/m:latest"]
+        [
+            "hf.co/user/repo-GGUF:Q4_K_M",
+            "llama3.2:latest",
+            "me/mine:v1.0",
+            "registry.example:5000/n/m:latest"
+        ]
     );
     for entry in &listing.models {
         let bytes = store.manifest_bytes(&entry.name).unwrap();
@@ -49,9 +65,15 @@ fn a_store_of_ollama_is_read_and_written_back_unchanged() {
         let (manifest, digest) = store.manifest(&entry.name).unwrap();
         assert_eq!((digest, manifest.size()), (entry.digest, entry.size));
         // As it came, and from what was understood of it.
-        assert_eq!(store.put_manifest_bytes(&entry.name, &bytes).unwrap(), entry.digest);
+        assert_eq!(
+            store.put_manifest_bytes(&entry.name, &bytes).unwrap(),
+            entry.digest
+        );
         if bytes.ends_with(b"\n") {
-            assert_eq!(store.put_manifest(&entry.name, &manifest).unwrap(), entry.digest);
+            assert_eq!(
+                store.put_manifest(&entry.name, &manifest).unwrap(),
+                entry.digest
+            );
         }
         let config = store.config(&manifest).unwrap();
         let written = config.to_bytes().unwrap();
@@ -78,7 +100,10 @@ fn a_store_of_ollama_is_read_and_written_back_unchanged() {
 #[test]
 fn members_that_nobody_knows_survive() {
     let fixture = old_store();
-    let (manifest, _) = fixture.store().manifest(&name("hf.co/user/repo-GGUF:Q4_K_M")).unwrap();
+    let (manifest, _) = fixture
+        .store()
+        .manifest(&name("hf.co/user/repo-GGUF:Q4_K_M"))
+        .unwrap();
     let json = String::from_utf8(manifest.to_bytes().unwrap()).unwrap();
     assert!(json.contains(r#""annotations":{"a":[1.5,null]}"#), "{json}");
     assert!(json.contains(r#""x":1"#), "{json}");
@@ -95,7 +120,10 @@ fn an_empty_or_missing_store_has_no_models() {
     assert!(fixture.store().list().unwrap().models.is_empty());
     let missing = ollama::Store::open(fixture.root().join("missing")).unwrap();
     assert!(missing.list().unwrap().models.is_empty());
-    assert_eq!(missing.manifest(&name("m")).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(
+        missing.manifest(&name("m")).unwrap_err().kind(),
+        Kind::NotFound
+    );
     assert!(missing.available().unwrap() > 0);
     assert!(!fixture.root().join("missing").exists());
     // What is put into it makes it.
@@ -112,10 +140,21 @@ fn an_empty_or_missing_store_has_no_models() {
 #[test]
 fn the_case_of_a_name_makes_no_difference() {
     let fixture = Fixture::new();
-    fixture.model("registry.ollama.ai/library/Llama3/Latest", SETTINGS, &[(MODEL, b"w")]);
+    fixture.model(
+        "registry.ollama.ai/library/Llama3/Latest",
+        SETTINGS,
+        &[(MODEL, b"w")],
+    );
     let store = fixture.store();
-    for given in ["llama3:latest", "LLAMA3:LATEST", "Registry.Ollama.AI/Library/llama3:Latest"] {
-        assert_eq!(store.resolve(&name(given)).unwrap().to_string(), "Llama3:Latest");
+    for given in [
+        "llama3:latest",
+        "LLAMA3:LATEST",
+        "Registry.Ollama.AI/Library/llama3:Latest",
+    ] {
+        assert_eq!(
+            store.resolve(&name(given)).unwrap().to_string(),
+            "Llama3:Latest"
+        );
     }
     let bytes = store.manifest_bytes(&name("llama3")).unwrap();
     store.put_manifest_bytes(&name("LLAMA3"), &bytes).unwrap();
@@ -164,8 +203,20 @@ fn a_manifest_needs_its_blobs() {
     assert_eq!(error.kind(), Kind::NotFound);
     let short = Layer::new(MODEL, digest, size + 1);
     let manifest = Manifest::new(short.clone(), vec![short]);
-    assert_eq!(store.put_manifest(&name("m"), &manifest).unwrap_err().kind(), Kind::Damaged);
-    assert_eq!(store.put_manifest(&name("m"), &Manifest::new(there, Vec::new())).unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(
+        store
+            .put_manifest(&name("m"), &manifest)
+            .unwrap_err()
+            .kind(),
+        Kind::Damaged
+    );
+    assert_eq!(
+        store
+            .put_manifest(&name("m"), &Manifest::new(there, Vec::new()))
+            .unwrap_err()
+            .kind(),
+        Kind::Invalid
+    );
     assert!(store.list().unwrap().models.is_empty());
 }
 
@@ -178,7 +229,10 @@ fn a_file_of_the_user_becomes_a_blob_without_a_copy() {
     fs::write(&file, &bytes).unwrap();
     let before = fs::metadata(&file).unwrap();
     let (digest, size) = store.adopt(&file).unwrap();
-    assert_eq!((digest, size), (Digest::of_bytes(&bytes), bytes.len() as u64));
+    assert_eq!(
+        (digest, size),
+        (Digest::of_bytes(&bytes), bytes.len() as u64)
+    );
     let blob = store.blob(&digest).unwrap();
     assert_eq!(fs::read(&blob).unwrap(), bytes);
     #[cfg(unix)]
@@ -200,7 +254,9 @@ fn a_file_of_the_user_becomes_a_blob_without_a_copy() {
     assert_eq!(fixture.blobs(), 1);
     let layer = Layer::new(MODEL, digest, size);
     let config = Layer::new(CONFIG, digest, size);
-    store.put_manifest(&name("m"), &Manifest::new(config, vec![layer])).unwrap();
+    store
+        .put_manifest(&name("m"), &Manifest::new(config, vec![layer]))
+        .unwrap();
     assert_eq!(store.remove(&name("m")).unwrap().blobs, 1);
     assert_eq!(fixture.blobs(), 0);
     let after = fs::metadata(&file).unwrap();
@@ -216,7 +272,10 @@ fn what_cannot_be_adopted_is_named() {
     let error = store.adopt(&missing).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.to_string().contains("missing.gguf"));
-    assert_eq!(store.adopt(fixture.outside()).unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(
+        store.adopt(fixture.outside()).unwrap_err().kind(),
+        Kind::Invalid
+    );
     assert_eq!(fixture.blobs(), 0);
 }
 
@@ -241,6 +300,9 @@ fn the_names_of_blobs_before_version_0_1_29() {
     fs::rename(fixture.blob_path(&digest), &colon).unwrap();
     let store = fixture.store();
     store.rename_old_blobs().unwrap();
-    assert_eq!(fs::read(store.blob(&digest.parse().unwrap()).unwrap()).unwrap(), b"old");
+    assert_eq!(
+        fs::read(store.blob(&digest.parse().unwrap()).unwrap()).unwrap(),
+        b"old"
+    );
     assert!(!colon.exists());
 }

@@ -14,8 +14,16 @@ fn soon() -> SystemTime {
 
 fn two_models() -> Fixture {
     let fixture = Fixture::new();
-    fixture.model(&format!("{LIBRARY}/a/latest"), SETTINGS, &[(MODEL, b"both"), (SYSTEM, b"only a")]);
-    fixture.model(&format!("{LIBRARY}/b/latest"), SETTINGS, &[(MODEL, b"both"), (SYSTEM, b"only b")]);
+    fixture.model(
+        &format!("{LIBRARY}/a/latest"),
+        SETTINGS,
+        &[(MODEL, b"both"), (SYSTEM, b"only a")],
+    );
+    fixture.model(
+        &format!("{LIBRARY}/b/latest"),
+        SETTINGS,
+        &[(MODEL, b"both"), (SYSTEM, b"only b")],
+    );
     fixture
 }
 
@@ -39,7 +47,10 @@ fn a_damaged_model_can_be_removed() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
     let store = fixture.store();
-    assert_eq!(store.manifest(&name("a")).unwrap_err().kind(), Kind::Damaged);
+    assert_eq!(
+        store.manifest(&name("a")).unwrap_err().kind(),
+        Kind::Damaged
+    );
     assert_eq!(store.remove(&name("a")).unwrap().blobs, 1);
     assert!(!path.exists());
     // One that is too long to be read.
@@ -51,7 +62,10 @@ fn a_damaged_model_can_be_removed() {
 #[test]
 fn blobs_stay_while_a_manifest_cannot_be_read() {
     let fixture = two_models();
-    fixture.write_manifest(&format!("{LIBRARY}/broken/latest"), br#"{"schemaVersion":2"#);
+    fixture.write_manifest(
+        &format!("{LIBRARY}/broken/latest"),
+        br#"{"schemaVersion":2"#,
+    );
     let (store, files) = (fixture.store(), fixture.files());
     let unused = fixture.blob(b"nobody's");
     let pruned = store.prune_before(soon()).unwrap();
@@ -71,7 +85,9 @@ fn blobs_stay_while_a_manifest_cannot_be_read() {
 fn a_manifest_that_is_refused_still_keeps_its_blobs() {
     let fixture = two_models();
     let path = fixture.manifest_path(&format!("{LIBRARY}/a/latest"));
-    let json = fs::read_to_string(&path).unwrap().replace("\"schemaVersion\":2", "\"schemaVersion\":1");
+    let json = fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"schemaVersion\":2", "\"schemaVersion\":1");
     fs::write(&path, json).unwrap();
     let store = fixture.store();
     assert_eq!(store.list().unwrap().broken.len(), 1);
@@ -95,7 +111,11 @@ fn pruning_takes_the_unused_and_never_partial_downloads() {
         "README".to_owned(),
         "sha256-123x".to_owned(),
     ];
-    for name in kept.iter().map(String::as_str).chain(["sha256-1234567", ".tmp-dead"]) {
+    for name in kept
+        .iter()
+        .map(String::as_str)
+        .chain(["sha256-1234567", ".tmp-dead"])
+    {
         fs::write(blobs.join(name), "x").unwrap();
     }
     let mut writer = store.writer().unwrap();
@@ -114,7 +134,10 @@ fn pruning_takes_the_unused_and_never_partial_downloads() {
     }
     assert!(!fixture.blob_path(&unused).exists());
     let (digest, _) = writer.finish(None).unwrap();
-    assert_eq!(fs::read(store.blob(&digest).unwrap()).unwrap(), b"still written");
+    assert_eq!(
+        fs::read(store.blob(&digest).unwrap()).unwrap(),
+        b"still written"
+    );
     assert!(store.list().unwrap().broken.is_empty());
 }
 
