@@ -7,7 +7,8 @@ use super::{human, output, table};
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
 use crate::show::Summary;
-use crate::store::{Broken, Listing, Store};
+use crate::store::manifest::media;
+use crate::store::{Broken, Entry, Listing, Store};
 
 pub(super) fn run(args: &ListArgs, settings: &Settings) -> Result<()> {
     let store = Store::open(&settings.models)?;
@@ -36,9 +37,22 @@ pub(super) fn run(args: &ListArgs, settings: &Settings) -> Result<()> {
         vec![
             model.name.to_string(),
             model.digest.short(),
-            human::bytes(model.size),
+            size(&store, model),
             human::time(model.modified, now),
         ]
     }));
     output::print(&table::render(&rows))
+}
+
+/// Models that run elsewhere have none.
+fn size(store: &Store, model: &Entry) -> String {
+    let here = model.manifest.layer(media::MODEL).is_some();
+    if !here
+        && store
+            .config(&model.manifest)
+            .is_ok_and(|config| config.is_remote())
+    {
+        return "-".to_owned();
+    }
+    human::bytes(model.size)
 }

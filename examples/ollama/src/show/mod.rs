@@ -226,15 +226,11 @@ fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::
 }
 
 fn not_gguf(model: &Model) -> Error {
-    let format = match model.config.model_format.as_str() {
-        "" | "gguf" => "without weights".to_owned(),
-        format => format!("in the format {format}"),
+    let (name, config) = (&model.name, &model.config);
+    let why = match config.model_format.as_str() {
+        _ if config.is_remote() => "runs in the cloud; this program runs models here".to_owned(),
+        "" | "gguf" => "has no weights".to_owned(),
+        format => format!("has the format {format}; this program runs GGUF files"),
     };
-    Error::new(
-        Kind::Unsupported,
-        format!(
-            "model '{}' is {format}; this program runs GGUF files",
-            model.name
-        ),
-    )
+    Error::new(Kind::Unsupported, format!("model '{name}' {why}"))
 }

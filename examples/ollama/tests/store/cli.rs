@@ -52,12 +52,12 @@ fn list_prints_a_table() {
     let lines: Vec<&str> = stdout(&output).lines().collect();
     assert_eq!(lines.len(), 3);
     assert!(
-        lines[0].starts_with("NAME                 ID              SIZE      MODIFIED"),
+        lines[0].starts_with("NAME                    ID              SIZE      MODIFIED"),
         "{lines:?}"
     );
     let llama = lines
         .iter()
-        .find(|line| line.starts_with("llama3.2:latest      "))
+        .find(|line| line.starts_with("llama3.2:latest         "))
         .unwrap();
     assert!(llama.contains(" ago    "), "{llama}");
     let (_, digest) = fixture.store().manifest(&name("llama3.2")).unwrap();
@@ -103,6 +103,48 @@ fn list_names_what_is_broken_and_goes_on() {
         stderr(&output).starts_with("Warning: broken:latest: invalid manifest: "),
         "{output:?}"
     );
+}
+
+#[test]
+fn models_that_run_elsewhere_have_no_size() {
+    let fixture = Fixture::new();
+    let settings = r#"{"remote_host":"https://ollama.com:443","remote_model":"big"}"#;
+    fixture.model(&format!("{LIBRARY}/m/cloud"), settings, &[(LICENSE, b"l")]);
+    let output = ollama(&fixture, &["list"]);
+    let line = stdout(&output).lines().last().unwrap();
+    assert_eq!(line.split_whitespace().nth(2), Some("-"), "{line}");
+}
+
+/// A program that is called `ollama` and serves from a store, and no harm is meant.
+#[cfg(target_os = "linux")]
+#[test]
+fn others_who_serve_from_the_store_are_named() {
+    let fixture = two_models();
+    let program = fixture.outside().join("ollama");
+    std::fs::copy("/bin/sh", &program).unwrap();
+    std::fs::write(fixture.outside().join("serve"), "read line").unwrap();
+    for (models, warned) in [
+        (fixture.root(), true),
+        (fixture.outside().join("other"), false),
+    ] {
+        let mut server = Command::new(&program)
+            .arg("serve")
+            .current_dir(fixture.outside())
+            .env("OLLAMA_MODELS", models)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = ollama(&fixture, &["cp", "llama3.2", "x"]);
+        let pid = server.id();
+        drop(server.stdin.take());
+        server.wait().unwrap();
+        stdout(&output);
+        assert_eq!(
+            stderr(&output).contains(&format!("process {pid})")),
+            warned,
+            "{output:?}"
+        );
+    }
 }
 
 #[test]

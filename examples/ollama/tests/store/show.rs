@@ -290,6 +290,11 @@ fn models_that_are_no_gguf_are_refused_by_name() {
     let error = Info::read(&fixture.store(), &name("m")).unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported);
     assert!(error.to_string().contains("safetensors"), "{error}");
+    let settings = r#"{"remote_host":"https://ollama.com:443","remote_model":"big"}"#;
+    fixture.model(&format!("{LIBRARY}/m/cloud"), settings, &[(LICENSE, b"l")]);
+    let error = Info::read(&fixture.store(), &name("m:cloud")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(error.to_string().contains("cloud"), "{error}");
 }
 
 // 8 GiB of weights that nobody could read in the time of a test, in a file with a hole.
