@@ -1,5 +1,6 @@
 //! Ollama's server and command line on top of llamakit.
 
+pub mod cli;
 pub mod create;
 pub mod digest;
 mod error;
@@ -7,7 +8,11 @@ pub mod modelfile;
 pub mod name;
 mod progress;
 pub mod settings;
+pub mod show;
 pub mod store;
+
+/// The version of Ollama whose behaviour this program has; clients ask for it.
+pub const VERSION: &str = "0.33.0";
 
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};

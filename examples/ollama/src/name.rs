@@ -263,6 +263,7 @@ impl Hash for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parts(text: &str) -> [String; 4] {
         Name::parse(text).unwrap().parts().map(str::to_owned)
@@ -397,5 +398,32 @@ mod tests {
         assert_eq!(a, b);
         assert_eq!(std::collections::HashSet::from([a, b]).len(), 1);
         assert_ne!(Name::parse("m:a").unwrap(), Name::parse("m:b").unwrap());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_valid_name_is_read_back(
+            host in "[A-Za-z0-9_][A-Za-z0-9_.:-]{0,20}",
+            namespace in "[A-Za-z0-9_][A-Za-z0-9_-]{0,20}",
+            model in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}",
+            tag in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}",
+        ) {
+            let name = Name::parse(&format!("{host}/{namespace}/{model}:{tag}")).unwrap();
+            prop_assert_eq!(name.parts(), [&host, &namespace, &model, &tag]);
+            prop_assert_eq!(&Name::parse(&name.to_string()).unwrap(), &name);
+            prop_assert_eq!(Name::from_parts(&host, &namespace, &model, &tag).unwrap(), name);
+        }
+
+        #[test]
+        fn no_part_leads_anywhere(text in "[a./:\\\\_@\0 -]{0,12}") {
+            if let Ok(name) = Name::parse(&text) {
+                for part in name.parts() {
+                    prop_assert!(!part.is_empty() && !part.starts_with(['.', '-']));
+                    prop_assert!(!part.contains(['/', '\\', '\0', ' ', '@']));
+                }
+            }
+        }
     }
 }

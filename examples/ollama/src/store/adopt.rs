@@ -89,9 +89,13 @@ impl Store {
         if before.len() != after.len() || before.modified()? != after.modified()? {
             return Ok(Linked::Changed);
         }
-        let blob = self.blob_path(&digest);
-        // Renaming one name of a file onto another one of it does nothing.
+        if cfg!(unix) {
+            file.sync_all()?;
+        }
+        let (blob, place_then) = (self.blob_path(&digest), place.to_path_buf());
         place.persist(&blob).map_err(|failed| failed.error)?;
+        // Renaming a name of a file to another one that it has already leaves both.
+        let _ = fs::remove_file(place_then);
         layout::sync_parent(&blob)?;
         Ok(Linked::Done((digest, after.len())))
     }

@@ -82,6 +82,12 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 }
 
 impl Config {
+    /// Whether the model runs on another machine, as cloud models do.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !self.remote_host.is_empty() || !self.remote_model.is_empty()
+    }
+
     /// Reads the settings blob's bytes.
     ///
     /// # Errors

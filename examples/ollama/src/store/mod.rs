@@ -11,6 +11,7 @@ mod layout;
 mod lock;
 pub mod manifest;
 mod manifests;
+mod model;
 mod neighbours;
 mod remove;
 
@@ -21,6 +22,7 @@ pub use blobs::BlobWriter;
 pub use config::Config;
 pub use manifest::{Layer, Manifest};
 pub use manifests::{Broken, Entry, Listing};
+pub use model::{Blob, Model, StoredMessage};
 pub use neighbours::Neighbour;
 pub use remove::{Pruned, Removed};
 
