@@ -4,6 +4,7 @@
 //! and settings as Ollama writes them, to the byte.
 
 mod detect;
+mod gather;
 mod go_json;
 mod layers;
 mod quantize;

@@ -319,7 +319,11 @@ fn human_number(number: u64) -> String {
     const UNITS: [(u64, usize, &str); 2] = [(1_000_000_000, 1, "B"), (1_000_000, 2, "M")];
     for (unit, digits, letter) in UNITS {
         if number >= unit {
-            let digits = if number % unit == 0 { 0 } else { digits };
+            let digits = if number.is_multiple_of(unit) {
+                0
+            } else {
+                digits
+            };
             return format!("{:.digits$}{letter}", number as f64 / unit as f64);
         }
     }

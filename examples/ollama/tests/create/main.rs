@@ -1,6 +1,7 @@
 //! Making models: what comes into the store, and what is refused.
 
 mod files;
+mod gather;
 mod hostile;
 mod models;
 #[cfg(feature = "inference")]
@@ -18,7 +19,7 @@ use ollama::{Digest, Name, Progress, Result, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const GO_ON: AtomicBool = AtomicBool::new(false);
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 /// A store in a folder of its own.
 struct Kit {
