@@ -40,6 +40,10 @@ pub const VARIABLES: &[Variable] = &[
         "OLLAMA_MAX_TRANSFER_STREAMS",
         "Most connections of a pull or push (default 4)",
     ),
+    v(
+        "OLLAMA_MAX_TRANSFER_RATE",
+        "Most bytes per second of all pulls and pushes, such as 10M",
+    ),
     v("OLLAMA_MAX_QUEUE", "Most requests that wait (default 512)"),
     v(
         "OLLAMA_MODELS",
@@ -77,7 +81,11 @@ pub const VARIABLES: &[Variable] = &[
     v("OLLAMA_EDITOR", "Editor for prompts (Ctrl+G)"),
     v(
         "OLLAMA_MIRRORS",
-        "Registries to ask first, separated by commas",
+        "Registries to ask first, [HOST=]URL separated by commas",
+    ),
+    v(
+        "OLLAMA_PULL_HOSTS",
+        "Hosts that are not public from which clients may pull files by URL",
     ),
     v("OLLAMA_OFFLINE", "Make no connection to other machines"),
     v("OLLAMA_API_KEYS", "File of hashed API keys"),
