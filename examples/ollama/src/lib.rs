@@ -1,6 +1,7 @@
 //! Ollama's server and command line on top of llamakit.
 
 pub mod cli;
+pub mod create;
 pub mod digest;
 mod error;
 pub mod modelfile;
