@@ -290,11 +290,31 @@ fn errors_have_their_line_and_code() {
 fn help_lists_the_environment() {
     let fixture = Fixture::new();
     let help = ollama(&fixture, &["serve", "--help"]);
+    // What Ollama lists, and some of what it lacks.
     for name in [
+        "OLLAMA_DEBUG",
         "OLLAMA_HOST",
+        "OLLAMA_CONTEXT_LENGTH",
         "OLLAMA_KEEP_ALIVE",
+        "OLLAMA_MAX_LOADED_MODELS",
+        "OLLAMA_MAX_TRANSFER_STREAMS",
+        "OLLAMA_MAX_QUEUE",
+        "OLLAMA_MODELS",
+        "OLLAMA_NUM_PARALLEL",
+        "OLLAMA_NO_CLOUD",
         "OLLAMA_NOPRUNE",
         "OLLAMA_ORIGINS",
+        "OLLAMA_SCHED_SPREAD",
+        "OLLAMA_FLASH_ATTENTION",
+        "OLLAMA_KV_CACHE_TYPE",
+        "OLLAMA_LLM_LIBRARY",
+        "OLLAMA_GPU_OVERHEAD",
+        "OLLAMA_IGPU_ENABLE",
+        "LLAMA_ARG_FIT",
+        "LLAMA_ARG_FIT_TARGET",
+        "OLLAMA_LOAD_TIMEOUT",
+        "OLLAMA_MIRRORS",
+        "OLLAMA_API_KEYS",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n      {name} ")),
@@ -368,6 +388,7 @@ fn who_changes_the_store_waits_for_others_who_do() {
         .args(["rm", "llama3.2"])
         .env_clear()
         .env("OLLAMA_MODELS", fixture.root())
+        .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
     for _ in 0..20 {
