@@ -93,6 +93,19 @@ pub const VARIABLES: &[Variable] = &[
         "OLLAMA_INSECURE_MANAGE",
         "Let other machines manage models without a key",
     ),
+    v(
+        "OLLAMA_NO_CLOUD",
+        "Of no effect: this program uses no cloud",
+    ),
+    v(
+        "OLLAMA_IGPU_ENABLE",
+        "Of no effect: GPUs are used where they are built in",
+    ),
+    v(
+        "LLAMA_ARG_FIT",
+        "Of no effect: memory is planned before a model loads",
+    ),
+    v("LLAMA_ARG_FIT_TARGET", "Of no effect, likewise"),
     v("HTTP_PROXY", "Proxy for http; also http_proxy"),
     v("HTTPS_PROXY", "Proxy for https; also https_proxy"),
     v(
