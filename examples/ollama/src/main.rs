@@ -1,0 +1,5 @@
+//! The program `ollama`.
+
+fn main() -> std::process::ExitCode {
+    ollama::cli::main()
+}
