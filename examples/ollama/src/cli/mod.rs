@@ -6,8 +6,10 @@
 mod args;
 mod completion;
 mod cp;
+mod create;
 mod help;
 mod human;
+mod interrupt;
 mod list;
 mod output;
 mod rm;
@@ -59,6 +61,7 @@ fn run(cli: Cli) -> Result<()> {
     match command {
         Command::List(args) => list::run(&args, &settings),
         Command::Show(args) => show::run(&args, &settings),
+        Command::Create(args) => create::run(&args, &settings),
         Command::Cp(args) => cp::run(&args, &settings),
         Command::Rm(args) => rm::run(&args, &settings),
         Command::Completion(args) => completion::run(&args),
