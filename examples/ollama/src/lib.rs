@@ -1,5 +1,6 @@
 //! Ollama's server and command line on top of llamakit.
 
+pub mod archive;
 pub mod cli;
 pub mod create;
 pub mod digest;
@@ -7,6 +8,7 @@ mod error;
 pub mod modelfile;
 pub mod name;
 mod progress;
+pub mod registry;
 pub mod settings;
 pub mod show;
 pub mod store;

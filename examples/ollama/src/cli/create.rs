@@ -2,15 +2,16 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::args::CreateArgs;
-use super::{interrupt, output, store_to_change};
+use super::transfer::{Display, wait};
+use super::{interrupt, store_to_change};
 use crate::create::{Control, Request, create};
 use crate::error::{Error, Kind, Result};
 use crate::modelfile::{MAX_BYTES, Modelfile};
 use crate::name::Name;
-use crate::progress::{Progress, Report};
+use crate::progress::Report;
+use crate::registry::{Config, Options, Registry, Source};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -20,37 +21,11 @@ pub(super) fn run(args: &CreateArgs, settings: &Settings) -> Result<()> {
     let (text, folder) = read(args.file.as_deref())?;
     let modelfile = Modelfile::parse(&text)?;
     let store = store_to_change(settings)?;
-    let told = Mutex::new(Told::default());
-    let report = |progress: Progress| {
-        told.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .tell(&progress);
-    };
-    make(args, settings, &store, &modelfile, &folder, &report)
-}
-
-/// What was told last. A line is told once, work with bytes at every tenth of it.
-#[derive(Default)]
-struct Told {
-    status: String,
-    tenth: Option<u64>,
-}
-
-impl Told {
-    fn tell(&mut self, progress: &Progress) {
-        let part = |(completed, total): (u64, u64)| (completed * 100).checked_div(total);
-        let percent = progress.completed.zip(progress.total).and_then(part);
-        let tenth = percent.map(|percent| percent / 10);
-        if self.status == progress.status && self.tenth == tenth {
-            return;
-        }
-        match percent {
-            Some(percent) => output::note(format_args!("{}: {percent}%", progress.status)),
-            None => output::note(format_args!("{}", progress.status)),
-        }
-        self.status.clone_from(&progress.status);
-        self.tenth = tenth;
-    }
+    let display = Display::new();
+    let report = |progress| display.show(progress);
+    let result = make(args, settings, &store, &modelfile, &folder, &report);
+    display.finish();
+    result
 }
 
 fn make(
@@ -64,13 +39,12 @@ fn make(
     let mut request = Request::from_modelfile(store, &args.model, modelfile, folder, report)?;
     request.quantize = args.quantize.clone().unwrap_or_default();
     request.draft_quantize = args.draft_quantize.clone().unwrap_or_default();
-    if let Some(base) = request.base()? {
-        store.resolve(&base).map_err(|error| {
-            Error::new(
-                error.kind(),
-                format!("{error}; 'ollama pull {base}' gets it"),
-            )
-        })?;
+    if let Some(base) = request.base()?
+        && store.resolve(&base).is_err()
+    {
+        let source = Source::parse(&request.from)?;
+        let registry = Registry::new(Config::new(settings)?);
+        wait(registry.pull(store, &source, &Options::default(), report))?;
     }
     let control = Control {
         stop: interrupt::flag(),

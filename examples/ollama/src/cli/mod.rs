@@ -7,14 +7,19 @@ mod args;
 mod completion;
 mod cp;
 mod create;
+mod export;
 mod help;
 mod human;
+mod import;
 mod interrupt;
 mod list;
 mod output;
+mod pull;
+mod push;
 mod rm;
 mod show;
 mod table;
+mod transfer;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -64,6 +69,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::Create(args) => create::run(&args, &settings),
         Command::Cp(args) => cp::run(&args, &settings),
         Command::Rm(args) => rm::run(&args, &settings),
+        Command::Pull(args) => pull::run(&args, &settings),
+        Command::Push(args) => push::run(&args, &settings),
+        Command::Export(args) => export::run(&args, &settings),
+        Command::Import(args) => import::run(&args, &settings),
         Command::Completion(args) => completion::run(&args),
         Command::Signin | Command::Signout => Err(Error::new(
             Kind::Unsupported,

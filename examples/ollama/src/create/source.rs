@@ -331,7 +331,7 @@ pub(super) fn about(name: &str, error: &llamakit::Error) -> Error {
 }
 
 /// As Ollama prints numbers of parameters.
-fn human_number(number: u64) -> String {
+pub(crate) fn human_number(number: u64) -> String {
     const UNITS: [(u64, usize, &str); 2] = [(1_000_000_000, 1, "B"), (1_000_000, 2, "M")];
     for (unit, digits, letter) in UNITS {
         if number >= unit {
