@@ -194,27 +194,43 @@ fn one_model(work: Work<'_>, media_type: &str, mut sources: Vec<Source>) -> Resu
         .map(|source| source.name.clone())
         .unwrap_or_default();
     let files: Vec<File> = sources.into_iter().map(|source| source.file).collect();
-    gguf::validate_shards(&files, &Overrides::new()).map_err(|error| about(&name, &error))?;
-    work.go_on()?;
-    work.say(format!("joining {count} files"));
-    let mut writer = work.store.writer()?;
-    gguf::join_shards(
+    join(work, media_type, name, &files)
+}
+
+/// The parts of a split model that are layers of their own, as one layer.
+pub(super) fn join_layers(work: Work<'_>, layers: &[Layer]) -> Result<Made> {
+    let files = layers.iter().map(|layer| open_layer(work.store, layer));
+    let files = files.collect::<Result<Vec<File>>>()?;
+    let first = layers.first();
+    let media_type = first.map(|layer| layer.media_type.as_str());
+    let from = first.and_then(|layer| layer.from.clone());
+    join(
+        work,
+        media_type.unwrap_or(media::MODEL),
+        from.unwrap_or_default(),
         &files,
-        Stoppable {
-            work,
-            inner: &mut writer,
-        },
     )
-    .map_err(|error| match work.go_on() {
+}
+
+/// One layer of all files of a split model, which `name` is called by.
+fn join(work: Work<'_>, media_type: &str, name: String, files: &[File]) -> Result<Made> {
+    gguf::validate_shards(files, &Overrides::new()).map_err(|error| about(&name, &error))?;
+    work.go_on()?;
+    work.say(format!("joining {} files", files.len()));
+    let mut writer = work.store.writer()?;
+    let target = Stoppable {
+        work,
+        inner: &mut writer,
+    };
+    gguf::join_shards(files, target).map_err(|error| match work.go_on() {
         Err(cancelled) => cancelled,
         Ok(()) => about(&name, &error),
     })?;
     let (digest, size) = writer.finish(None)?;
-    let joined = Layer {
+    Ok(Made::created(Layer {
         from: Some(name),
         ..Layer::new(media_type, digest, size)
-    };
-    Ok(Made::created(joined))
+    }))
 }
 
 /// Writes until it should stop.
