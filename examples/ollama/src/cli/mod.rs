@@ -9,7 +9,6 @@ mod cp;
 mod create;
 mod export;
 mod help;
-mod human;
 mod import;
 mod interrupt;
 mod list;
