@@ -57,6 +57,8 @@ pub(in crate::registry) struct Partial {
     journal_path: PathBuf,
     data: File,
     journal: Mutex<File>,
+    /// What went wrong while bytes were brought to the disk: the system says it only once.
+    lost: Mutex<Option<io::Error>>,
 }
 
 impl Partial {
@@ -86,6 +88,7 @@ impl Partial {
             journal_path,
             data,
             journal: Mutex::new(journal),
+            lost: Mutex::new(None),
         }))
     }
 
@@ -183,6 +186,21 @@ impl Partial {
         &self.data_path
     }
 
+    /// Brings to the disk what was written so far, so that less is left for the end.
+    pub(super) fn sync_behind(&self) {
+        // Held meanwhile, so that who syncs at the end hears of it.
+        let mut lost = self.lost();
+        if let Err(error) = self.data.sync_data() {
+            *lost = Some(error);
+        }
+    }
+
+    fn lost(&self) -> std::sync::MutexGuard<'_, Option<io::Error>> {
+        self.lost
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Makes the bytes last.
     pub(in crate::registry) fn sync(&self) -> io::Result<()> {
         #[cfg(unix)]
@@ -191,7 +209,8 @@ impl Partial {
             self.data
                 .set_permissions(fs::Permissions::from_mode(0o644))?;
         }
-        self.data.sync_all()
+        self.data.sync_all()?;
+        self.lost().take().map_or(Ok(()), Err)
     }
 
     /// Ends the download after its bytes went elsewhere or are of no use.
