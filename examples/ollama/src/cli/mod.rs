@@ -6,10 +6,11 @@
 mod args;
 mod completion;
 mod cp;
+mod create;
 mod export;
 mod help;
-mod human;
 mod import;
+mod interrupt;
 mod list;
 mod output;
 mod pull;
@@ -64,6 +65,7 @@ fn run(cli: Cli) -> Result<()> {
     match command {
         Command::List(args) => list::run(&args, &settings),
         Command::Show(args) => show::run(&args, &settings),
+        Command::Create(args) => create::run(&args, &settings),
         Command::Cp(args) => cp::run(&args, &settings),
         Command::Rm(args) => rm::run(&args, &settings),
         Command::Pull(args) => pull::run(&args, &settings),

@@ -61,17 +61,17 @@ impl Layers {
         self.add(made);
     }
 
+    /// Puts a layer where the first one of its kind is, in place of all of them.
+    pub(super) fn put(&mut self, made: Made) {
+        let same = |one: &Made| one.layer.media_type == made.layer.media_type;
+        let at = self.0.iter().position(same).unwrap_or(self.0.len());
+        self.0.retain(|one| !same(one));
+        self.0.insert(at, made);
+    }
+
     pub(super) fn of<'a>(&'a self, media_type: &'a str) -> impl Iterator<Item = &'a Layer> {
         let layers = self.0.iter().map(|one| &one.layer);
         layers.filter(move |layer| layer.media_type == media_type)
-    }
-
-    pub(super) fn of_mut<'a>(
-        &'a mut self,
-        media_type: &'a str,
-    ) -> impl Iterator<Item = &'a mut Made> {
-        let layers = self.0.iter_mut();
-        layers.filter(move |one| one.layer.media_type == media_type)
     }
 
     /// Weights that are not those of the model that this one is made from.

@@ -3,6 +3,7 @@
 use llamakit::gguf::{File, FileType};
 
 use crate::error::{Error, Kind, Result};
+use crate::store::Layer;
 
 use super::Work;
 use super::layers::Layers;
@@ -87,34 +88,39 @@ pub(super) fn layers(
     let Some(Level(level)) = level else {
         return Ok(());
     };
-    let mut weights: Vec<_> = layers.of_mut(media_type).collect();
-    let made = match weights.as_mut_slice() {
-        [made] => made,
-        [] => {
-            return Err(Error::new(
-                Kind::Invalid,
-                "there are no weights in GGUF format to quantise",
-            ));
-        }
-        _ => {
-            return Err(Error::new(
-                Kind::Unsupported,
-                "a model in several files cannot be quantised; create one of its files first",
-            ));
-        }
-    };
-    let file = source::open_layer(work.store, &made.layer)?;
-    if is_quantised(&file) {
+    let weights: Vec<Layer> = layers.of(media_type).cloned().collect();
+    let mut files = Vec::new();
+    for layer in &weights {
+        files.push(source::open_layer(work.store, layer)?);
+    }
+    if files.iter().any(is_quantised) {
         return Err(Error::new(
             Kind::Invalid,
             "quantization is only supported for F16, BF16 and F32 models",
         ));
     }
-    if type_name(&file) == level.name() {
+    let Some(first) = files.first() else {
+        return Err(Error::new(
+            Kind::Invalid,
+            "there are no weights in GGUF format to quantise",
+        ));
+    };
+    if type_name(first) == level.name() {
         return Ok(());
     }
     work.go_on()?;
-    **made = run(work, &made.layer, &file, level)?;
+    match weights.as_slice() {
+        [layer] => layers.put(run(work, layer, first, level)?),
+        parts => {
+            let joined = source::join_layers(work, parts)?.layer;
+            let file = source::open_layer(work.store, &joined)?;
+            let made = run(work, &joined, &file, level);
+            // Nobody else knows of it, unless somebody joined the same parts.
+            let removed = work.store.remove_unused(&[joined.digest]);
+            layers.put(made?);
+            removed?;
+        }
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use llamakit::gguf::{self, File, FileType, Overrides, SplitName, ValueRef};
 
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::human;
 use crate::store::manifest::media;
 use crate::store::{Layer, Store};
 
@@ -194,27 +195,43 @@ fn one_model(work: Work<'_>, media_type: &str, mut sources: Vec<Source>) -> Resu
         .map(|source| source.name.clone())
         .unwrap_or_default();
     let files: Vec<File> = sources.into_iter().map(|source| source.file).collect();
-    gguf::validate_shards(&files, &Overrides::new()).map_err(|error| about(&name, &error))?;
-    work.go_on()?;
-    work.say(format!("joining {count} files"));
-    let mut writer = work.store.writer()?;
-    gguf::join_shards(
+    join(work, media_type, name, &files)
+}
+
+/// The parts of a split model that are layers of their own, as one layer.
+pub(super) fn join_layers(work: Work<'_>, layers: &[Layer]) -> Result<Made> {
+    let files = layers.iter().map(|layer| open_layer(work.store, layer));
+    let files = files.collect::<Result<Vec<File>>>()?;
+    let first = layers.first();
+    let media_type = first.map(|layer| layer.media_type.as_str());
+    let from = first.and_then(|layer| layer.from.clone());
+    join(
+        work,
+        media_type.unwrap_or(media::MODEL),
+        from.unwrap_or_default(),
         &files,
-        Stoppable {
-            work,
-            inner: &mut writer,
-        },
     )
-    .map_err(|error| match work.go_on() {
+}
+
+/// One layer of all files of a split model, which `name` is called by.
+fn join(work: Work<'_>, media_type: &str, name: String, files: &[File]) -> Result<Made> {
+    gguf::validate_shards(files, &Overrides::new()).map_err(|error| about(&name, &error))?;
+    work.go_on()?;
+    work.say(format!("joining {} files", files.len()));
+    let mut writer = work.store.writer()?;
+    let target = Stoppable {
+        work,
+        inner: &mut writer,
+    };
+    gguf::join_shards(files, target).map_err(|error| match work.go_on() {
         Err(cancelled) => cancelled,
         Ok(()) => about(&name, &error),
     })?;
     let (digest, size) = writer.finish(None)?;
-    let joined = Layer {
+    Ok(Made::created(Layer {
         from: Some(name),
         ..Layer::new(media_type, digest, size)
-    };
-    Ok(Made::created(joined))
+    }))
 }
 
 /// Writes until it should stop.
@@ -289,7 +306,7 @@ impl About {
         };
         Ok(Self {
             architecture: architecture.unwrap_or("unknown").to_owned(),
-            parameters: human_number(count.fold(0, u64::saturating_add)),
+            parameters: human::number(count.fold(0, u64::saturating_add)),
             file_type: file_type.map_or("unknown", FileType::name).to_owned(),
         })
     }
@@ -314,46 +331,6 @@ pub(super) fn about(name: &str, error: &llamakit::Error) -> Error {
     Error::new(kind, format!("{name}: {}", error.message()))
 }
 
-/// As Ollama prints numbers of parameters.
-pub(crate) fn human_number(number: u64) -> String {
-    const UNITS: [(u64, usize, &str); 2] = [(1_000_000_000, 1, "B"), (1_000_000, 2, "M")];
-    for (unit, digits, letter) in UNITS {
-        if number >= unit {
-            let digits = if number.is_multiple_of(unit) {
-                0
-            } else {
-                digits
-            };
-            return format!("{:.digits$}{letter}", number as f64 / unit as f64);
-        }
-    }
-    if number >= 1000 {
-        return format!("{:.0}K", number as f64 / 1000.0);
-    }
-    number.to_string()
-}
-
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(Kind::Invalid, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_parameters_are_printed_as_ollama_prints_them() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_500, "2K"),
-            (26_000_000, "26M"),
-            (134_515_008, "134.52M"),
-            (999_999_999, "1000.00M"),
-            (1_000_000_000, "1B"),
-            (8_030_261_248, "8.0B"),
-        ] {
-            assert_eq!(human_number(number), text);
-        }
-    }
 }

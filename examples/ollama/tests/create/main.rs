@@ -1,5 +1,6 @@
 //! Making models: what comes into the store, and what is refused.
 
+mod command;
 mod files;
 mod gather;
 mod hostile;

@@ -93,3 +93,33 @@ fn no_memory_of_others_comes_into_a_quantised_model() {
     assert_eq!(kit.refused(&request).kind(), Kind::Damaged);
     assert_eq!(kit.blobs().len(), 1);
 }
+
+#[test]
+fn parts_of_a_split_model_are_joined_first() {
+    let kit = Kit::new();
+    let parts: Vec<Layer> = f16()
+        .shards(2)
+        .iter()
+        .map(|path| {
+            let (digest, size) = kit.store.put_bytes(&fs::read(path).unwrap()).unwrap();
+            Layer::new("application/vnd.ollama.image.model", digest, size)
+        })
+        .collect();
+    kit.base();
+    let config = kit.manifest("base").config;
+    let name = Name::parse("split").unwrap();
+    kit.store
+        .put_manifest(&name, &Manifest::new(config, parts))
+        .unwrap();
+    let before = kit.blobs().len();
+
+    let mut request = Request::new("m");
+    request.from = "split".to_owned();
+    request.quantize = "q8_0".to_owned();
+    request.system = "s".to_owned();
+    kit.create(&request).unwrap();
+    assert_eq!(kit.layers("m"), [layer("model", ""), layer("system", "s")]);
+    assert_eq!(kit.config("m")["file_type"], "Q8_0");
+    // Weights, system and settings are new, and what was joined is gone.
+    assert_eq!(kit.blobs().len(), before + 3);
+}
