@@ -1,5 +1,6 @@
 //! Ollama's server and command line on top of llamakit.
 
+pub mod api;
 mod error;
 mod progress;
 
