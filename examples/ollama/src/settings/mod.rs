@@ -1,0 +1,309 @@
+//! Everything that environment variables set, read once and typed.
+
+mod duration;
+mod host;
+mod variables;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use duration::KeepAlive;
+pub use host::Host;
+pub use variables::{Variable, VARIABLES, variable};
+
+use crate::error::{Error, Kind, Result};
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Debug {
+    /// What an administrator wants to see.
+    #[default]
+    Info,
+    /// Also how it came to that.
+    Debug,
+    /// Also prompts and answers.
+    Trace,
+}
+
+/// The settings of all commands. Empty variables count as unset; quotes around values are dropped.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// OLLAMA_HOST: where the server listens and clients connect.
+    pub host: Host,
+    /// OLLAMA_MODELS: the folder of the store.
+    pub models: PathBuf,
+    /// The folder of keys and history, `~/.ollama`.
+    pub home: PathBuf,
+    /// OLLAMA_ORIGINS, without the origins that are always allowed.
+    pub origins: Vec<String>,
+    /// OLLAMA_KEEP_ALIVE; 5 minutes.
+    pub keep_alive: KeepAlive,
+    /// OLLAMA_LOAD_TIMEOUT: how long loading may stand still; 5 minutes, `None` for ever.
+    pub load_timeout: Option<Duration>,
+    /// OLLAMA_MAX_LOADED_MODELS; `None` for as many as memory holds.
+    pub max_loaded_models: Option<u32>,
+    /// OLLAMA_NUM_PARALLEL; `None` when it is left to the server.
+    pub num_parallel: Option<u32>,
+    /// OLLAMA_MAX_QUEUE; 512.
+    pub max_queue: u32,
+    /// OLLAMA_MAX_TRANSFER_STREAMS; 4.
+    pub max_transfer_streams: u32,
+    /// OLLAMA_CONTEXT_LENGTH; `None` when it is left to the server.
+    pub context_length: Option<u32>,
+    /// OLLAMA_KV_CACHE_TYPE, as it is written.
+    pub kv_cache_type: Option<String>,
+    /// OLLAMA_FLASH_ATTENTION.
+    pub flash_attention: Option<bool>,
+    /// OLLAMA_NUM_GPU: layers on the GPU where requests and models say nothing.
+    pub num_gpu: Option<i32>,
+    /// OLLAMA_GPU_OVERHEAD, in bytes.
+    pub gpu_overhead: u64,
+    /// OLLAMA_SCHED_SPREAD.
+    pub sched_spread: bool,
+    /// OLLAMA_LLM_LIBRARY, as it is written.
+    pub llm_library: Option<String>,
+    /// OLLAMA_GO_TEMPLATE: whether Go templates of models are used; `None` when the better one of
+    /// two templates is.
+    pub go_template: Option<bool>,
+    /// OLLAMA_DEBUG.
+    pub debug: Debug,
+    /// OLLAMA_NOHISTORY.
+    pub no_history: bool,
+    /// OLLAMA_NOPRUNE.
+    pub no_prune: bool,
+    /// OLLAMA_EDITOR.
+    pub editor: Option<String>,
+    /// OLLAMA_MIRRORS: registries that are asked first, in order.
+    pub mirrors: Vec<String>,
+    /// OLLAMA_OFFLINE: no connection leaves this machine.
+    pub offline: bool,
+    /// OLLAMA_API_KEYS: the file of hashed keys.
+    pub api_keys: Option<PathBuf>,
+    /// OLLAMA_INSECURE_MANAGE: whether peers that are not loopback may manage models without a key.
+    pub insecure_manage: bool,
+}
+
+impl Settings {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] with the variable that can't be understood.
+    pub fn from_env() -> Result<Self> {
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    /// Reads variables from anywhere.
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    pub fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let from = Source(&get);
+        let user = || {
+            let named = get(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+            let user = named.filter(|path| !path.is_empty()).map(PathBuf::from);
+            user.or_else(std::env::home_dir).ok_or_else(|| {
+                Error::new(Kind::Invalid, "there is no home directory; set OLLAMA_MODELS and HOME")
+            })
+        };
+        let models = from.path("OLLAMA_MODELS");
+        let home = user().map(|user| user.join(".ollama"));
+        let (models, home) = match (models, home) {
+            (Some(models), Ok(home)) => (models, home),
+            (Some(models), Err(_)) => (models.clone(), models),
+            (None, Ok(home)) => (home.join("models"), home),
+            (None, Err(error)) => return Err(error),
+        };
+        let five_minutes = Duration::from_secs(300);
+        Ok(Self {
+            host: from.parsed("OLLAMA_HOST", Host::parse)?.unwrap_or_default(),
+            models,
+            home,
+            origins: from.list("OLLAMA_ORIGINS")?,
+            keep_alive: from
+                .parsed("OLLAMA_KEEP_ALIVE", KeepAlive::parse)?
+                .unwrap_or(KeepAlive::For(five_minutes)),
+            load_timeout: match from.parsed("OLLAMA_LOAD_TIMEOUT", KeepAlive::parse)? {
+                None => Some(five_minutes),
+                Some(KeepAlive::For(time)) if !time.is_zero() => Some(time),
+                Some(_) => None,
+            },
+            max_loaded_models: from.number("OLLAMA_MAX_LOADED_MODELS")?.filter(|&n| n != 0),
+            num_parallel: from.number("OLLAMA_NUM_PARALLEL")?.filter(|&n| n != 0),
+            max_queue: from.number("OLLAMA_MAX_QUEUE")?.unwrap_or(512),
+            max_transfer_streams: from.number("OLLAMA_MAX_TRANSFER_STREAMS")?.unwrap_or(4).max(1),
+            context_length: from.number("OLLAMA_CONTEXT_LENGTH")?.filter(|&n| n != 0),
+            kv_cache_type: from.text("OLLAMA_KV_CACHE_TYPE")?,
+            flash_attention: from.switch("OLLAMA_FLASH_ATTENTION")?,
+            num_gpu: from.number("OLLAMA_NUM_GPU")?,
+            gpu_overhead: from.number("OLLAMA_GPU_OVERHEAD")?.unwrap_or(0),
+            sched_spread: from.switch("OLLAMA_SCHED_SPREAD")?.unwrap_or(false),
+            llm_library: from.text("OLLAMA_LLM_LIBRARY")?,
+            go_template: from.switch("OLLAMA_GO_TEMPLATE")?,
+            debug: from.debug()?,
+            no_history: from.switch("OLLAMA_NOHISTORY")?.unwrap_or(false),
+            no_prune: from.switch("OLLAMA_NOPRUNE")?.unwrap_or(false),
+            editor: from.text("OLLAMA_EDITOR")?,
+            mirrors: from.list("OLLAMA_MIRRORS")?,
+            offline: from.switch("OLLAMA_OFFLINE")?.unwrap_or(false),
+            api_keys: from.path("OLLAMA_API_KEYS"),
+            insecure_manage: from.switch("OLLAMA_INSECURE_MANAGE")?.unwrap_or(false),
+        })
+    }
+}
+
+struct Source<'a>(&'a dyn Fn(&str) -> Option<OsString>);
+
+impl Source<'_> {
+    /// The value without spaces and quotes around it; nothing when that is empty.
+    fn text(&self, name: &str) -> Result<Option<String>> {
+        let Some(value) = (self.0)(name) else {
+            return Ok(None);
+        };
+        let value = value.into_string().map_err(|_| invalid(name, "it is not UTF-8".into()))?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        Ok((!value.is_empty()).then(|| value.to_owned()))
+    }
+
+    /// As [`text`](Self::text), of any bytes that can be a path.
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        match self.text(name) {
+            Ok(text) => text.map(PathBuf::from),
+            Err(_) => (self.0)(name).map(PathBuf::from),
+        }
+    }
+
+    fn parsed<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>> {
+        let text = self.text(name)?;
+        text.map(|text| parse(&text).map_err(|why| invalid(name, why))).transpose()
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
+        self.parsed(name, |text| {
+            text.parse().map_err(|_| format!("{text:?} is not a number that it can have"))
+        })
+    }
+
+    /// What is neither true nor false counts as true, as with Ollama.
+    fn switch(&self, name: &str) -> Result<Option<bool>> {
+        self.parsed(name, |text| Ok(boolean(text).unwrap_or(true)))
+    }
+
+    fn list(&self, name: &str) -> Result<Vec<String>> {
+        let text = self.text(name)?.unwrap_or_default();
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        Ok(items.map(str::to_owned).collect())
+    }
+
+    fn debug(&self) -> Result<Debug> {
+        let level = self.parsed("OLLAMA_DEBUG", |text| {
+            Ok(match (boolean(text), text.parse::<i64>()) {
+                (Some(true), _) => Debug::Debug,
+                (None, Ok(n)) if n >= 2 => Debug::Trace,
+                _ => Debug::Info,
+            })
+        })?;
+        Ok(level.unwrap_or_default())
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn invalid(name: &str, why: String) -> Error {
+    Error::new(Kind::Invalid, format!("environment variable {name}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings> {
+        let mut map: HashMap<&str, &str> = HashMap::from([("HOME", "/home/u"), ("USERPROFILE", "/home/u")]);
+        map.extend(variables.iter().copied());
+        Settings::read(|name| map.get(name).map(OsString::from))
+    }
+
+    #[test]
+    fn nothing_set_gives_ollamas_defaults() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.host.url(), "http://127.0.0.1:11434");
+        assert_eq!(settings.models, Path::new("/home/u/.ollama/models"));
+        assert_eq!(settings.keep_alive, KeepAlive::For(Duration::from_secs(300)));
+        assert_eq!(settings.load_timeout, Some(Duration::from_secs(300)));
+        assert_eq!((settings.max_queue, settings.num_parallel), (512, None));
+        assert_eq!(settings, read(&[("OLLAMA_MAX_QUEUE", ""), ("OLLAMA_DEBUG", " \"\" ")]).unwrap());
+    }
+
+    #[test]
+    fn quotes_and_spaces_are_dropped() {
+        let settings = read(&[
+            ("OLLAMA_MODELS", " \"/srv/my models\" "),
+            ("OLLAMA_MAX_QUEUE", "' 7'"),
+            ("OLLAMA_MIRRORS", "a.org, b.org,"),
+            ("OLLAMA_NOPRUNE", "yes"),
+            ("OLLAMA_FLASH_ATTENTION", "0"),
+        ]);
+        assert_eq!(
+            settings.unwrap_err().to_string(),
+            "environment variable OLLAMA_MAX_QUEUE: \" 7\" is not a number that it can have"
+        );
+        let settings = read(&[
+            ("OLLAMA_MODELS", " \"/srv/my models\" "),
+            ("OLLAMA_MIRRORS", "a.org, b.org,"),
+            ("OLLAMA_NOPRUNE", "yes"),
+            ("OLLAMA_FLASH_ATTENTION", "0"),
+        ])
+        .unwrap();
+        assert_eq!(settings.models, Path::new("/srv/my models"));
+        assert_eq!(settings.mirrors, ["a.org", "b.org"]);
+        assert!(settings.no_prune);
+        assert_eq!(settings.flash_attention, Some(false));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_named() {
+        for (name, value) in [
+            ("OLLAMA_NUM_PARALLEL", "-1"),
+            ("OLLAMA_MAX_LOADED_MODELS", "many"),
+            ("OLLAMA_CONTEXT_LENGTH", "4k"),
+            ("OLLAMA_GPU_OVERHEAD", "18446744073709551616"),
+            ("OLLAMA_KEEP_ALIVE", "soon"),
+            ("OLLAMA_LOAD_TIMEOUT", "5 minutes"),
+            ("OLLAMA_HOST", "127.0.0.1:99999"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid);
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_levels() {
+        for (text, level) in [
+            ("0", Debug::Info), ("false", Debug::Info), ("x", Debug::Info), ("-3", Debug::Info),
+            ("1", Debug::Debug), ("true", Debug::Debug), ("2", Debug::Trace), ("9", Debug::Trace),
+        ] {
+            assert_eq!(read(&[("OLLAMA_DEBUG", text)]).unwrap().debug, level, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_home_is_not_needed_when_the_models_are_named() {
+        let only = |name: &str| (name == "OLLAMA_MODELS").then(|| OsString::from("/m"));
+        assert_eq!(Settings::read(only).unwrap().models, Path::new("/m"));
+    }
+}

@@ -1,0 +1,25 @@
+//! One process at a time decides what is in the store.
+
+use std::fs::{self, File};
+use std::io;
+
+use super::{Store, storage};
+use crate::error::Result;
+
+/// Held until dropped; the system lets go of it when the process dies.
+#[must_use]
+pub(super) struct Lock(#[expect(dead_code, reason = "closing the file lets go")] File);
+
+impl Store {
+    /// Waits for its turn. Held for moments only, never while something is downloaded.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        let open = || -> io::Result<File> {
+            fs::create_dir_all(&self.root)?;
+            let path = self.root.join(".lock");
+            let file = File::options().create(true).truncate(false).write(true).open(path)?;
+            fs4::FileExt::lock(&file)?;
+            Ok(file)
+        };
+        open().map(Lock).map_err(|error| storage("cannot lock the models directory", &error))
+    }
+}
