@@ -5,6 +5,9 @@ pub mod digest;
 mod error;
 pub mod name;
 mod progress;
+pub mod runner;
+mod scheduler;
+pub mod server;
 pub mod settings;
 pub mod store;
 

@@ -1,0 +1,29 @@
+//! The server: HTTP in, answers out. It loads no model itself; runners do.
+
+mod app;
+mod body;
+mod clock;
+mod describe;
+mod error;
+mod gate;
+mod id;
+mod infer;
+mod keys;
+mod listen;
+mod logs;
+mod memory;
+mod metrics;
+mod model;
+mod prompt;
+mod reply;
+mod routes;
+mod serve;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+pub use serve::serve;
+
+/// The version of Ollama whose behaviour this is, which clients ask for.
+pub(crate) const VERSION: &str = "0.33.0";
