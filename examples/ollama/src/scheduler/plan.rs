@@ -426,7 +426,7 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
         let mut no_place = false;
         let mut waiting = std::mem::take(&mut self.pending);
         while let Some(one) = waiting.pop_front() {
-            let parallel = self.limits.parallel;
+            let room = self.models.len() < self.limits.models;
             match self.models.get_mut(&one.key) {
                 Some(model) if model.stage == Stage::Ready => {
                     let fits = model.wants.will_do(&one.wants);
@@ -446,13 +446,13 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
                 }
                 Some(_) => {}
                 None if no_place => {}
-                None if self.models.len() < self.limits.models => {
+                None if room => {
                     self.births += 1;
                     let model = Loaded {
                         stage: Stage::Starting,
                         wants: one.wants.clone(),
                         memory: 0,
-                        running: Vec::with_capacity(parallel),
+                        running: Vec::new(),
                         born: self.births,
                         used: now,
                         keep_alive: one.keep_alive,

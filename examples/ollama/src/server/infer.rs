@@ -349,6 +349,7 @@ impl Answering {
                 self.waiting.push_back(Item::Chunk(chunk));
             }
         }
+        self.app.metrics.answered(&finished);
         let (reason, stop) = match finished.reason {
             Reason::End | Reason::Complete => ("stop", None),
             Reason::Stop(text) => ("stop", Some(text)),
@@ -374,7 +375,6 @@ impl Answering {
                 finished.dropped_tokens
             ));
         }
-        self.app.metrics.answered(&finished);
         let metrics = Metrics {
             total_duration: nanos(self.began.elapsed()),
             load_duration: nanos(self.lease.waited.max(Duration::from_nanos(1))),
