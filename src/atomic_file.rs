@@ -15,6 +15,27 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(|error| Error::io("cannot write the file", path, error))
 }
 
+/// Lets `fill` write into a new file beside `path` by its name, which is then renamed over `path`.
+#[cfg(feature = "inference")]
+pub(crate) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let cannot_write = |source| Error::io("cannot write the file", path, source);
+    let temporary = beside(path).map_err(cannot_write)?;
+    let made = create(&temporary, false)
+        .map_err(cannot_write)
+        .and_then(|_| fill(&temporary))
+        .and_then(|()| {
+            let file = fs::OpenOptions::new().write(true).open(&temporary);
+            file.and_then(|file| file.sync_all())
+                .and_then(|()| fs::rename(&temporary, path))
+                .map_err(cannot_write)
+        });
+    if made.is_err() {
+        // The first error is the one to report; a file that was never made cannot be removed.
+        let _ = fs::remove_file(&temporary);
+    }
+    made
+}
+
 /// Writes to a new file beside `path`, which is then renamed over it.
 pub(crate) fn write(
     path: &Path,

@@ -34,6 +34,7 @@
 //! - `Generation`: the loop over all of these, as an iterator of text that borrows the context.
 //! - `Embeddings`: vectors of texts, from a context made for them.
 //! - `LoraAdapter`: belongs to its model, can be attached to several contexts at any scale.
+//! - `quantize`: writes a model anew with fewer bits per weight.
 //! - [`gguf`]: reads, checks and writes model files; needs no C++.
 //!
 //! # Features
@@ -78,6 +79,8 @@ mod model;
 #[cfg(feature = "inference")]
 mod model_params;
 #[cfg(feature = "inference")]
+mod quantize;
+#[cfg(feature = "inference")]
 mod runtime;
 pub mod sampler;
 mod segments;
@@ -109,6 +112,8 @@ pub use lora::LoraAdapter;
 pub use model::{ChatMessage, Model};
 #[cfg(feature = "inference")]
 pub use model_params::{LoadMode, ModelParams, SplitMode};
+#[cfg(feature = "inference")]
+pub use quantize::{QuantizeParams, QuantizeProgress, quantize};
 #[cfg(feature = "inference")]
 pub use runtime::{BuildInfo, Device, DeviceKind, build_info, devices, system_info};
 pub use sampler::Sampler;

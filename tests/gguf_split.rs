@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use llamakit::ErrorKind;
 use llamakit::gguf::{
-    Overrides, SplitName, TensorType, Value, Writer, open_shards, shard_paths, validate_shards,
+    File, Overrides, SplitName, TensorType, Value, Writer, join_shards, open_shards, shard_paths,
+    validate_shards,
 };
 
 /// A folder of its own for each test, removed at the end.
@@ -161,5 +162,59 @@ fn files_that_do_not_belong_together() {
     assert!(
         second.message().contains("opened by its first file"),
         "{second}"
+    );
+}
+
+#[test]
+fn shards_become_one_file() {
+    let folder = Folder::new("join");
+    folder.write(|number, writer| {
+        if number == 0 {
+            writer.set("general.architecture", "x").unwrap();
+            writer.set("x.list", vec!["a", "", "bc"]).unwrap();
+            writer.set("x.numbers", vec![1_u16, 2, 3]).unwrap();
+            writer.set("x.flag", true).unwrap();
+        }
+        writer.set("split.tensors.count", 6_i32).unwrap();
+        let data = vec![number as u8; 12];
+        writer
+            .tensor(format!("y{number}"), &[3], TensorType::F32, data)
+            .unwrap();
+    });
+    let files = open_shards(folder.shard(1)).unwrap();
+    let mut bytes = Vec::new();
+    join_shards(&files, &mut bytes).unwrap();
+
+    let joined = File::from_bytes(bytes).unwrap();
+    let keys: Vec<String> = joined
+        .metadata()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "general.architecture=\"x\"",
+            "x.list=[\"a\", \"\", \"bc\"]",
+            "x.numbers=[1, 2, 3]",
+            "x.flag=true"
+        ]
+    );
+    assert_eq!(joined.tensors().len(), 6);
+    for number in 0..3_u8 {
+        let tensor = joined.tensor(&format!("y{number}")).unwrap();
+        assert_eq!(tensor.dims(), [3]);
+        assert_eq!(joined.tensor_data(tensor), [number; 12]);
+    }
+
+    // One file alone is only copied; files in a wrong order are none of a model.
+    let mut again = Vec::new();
+    join_shards(std::slice::from_ref(&joined), &mut again).unwrap();
+    assert_eq!(again, joined.bytes());
+    let swapped = [2, 1, 3].map(|number| File::open(folder.shard(number)).unwrap());
+    let error = join_shards(&swapped, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidGguf);
+    assert_eq!(
+        join_shards(&[], &mut Vec::new()).unwrap_err().kind(),
+        ErrorKind::InvalidArgument
     );
 }

@@ -72,6 +72,9 @@ fn layouts() -> Vec<Layout> {
         lk_token_info { text, score, attr, is_eog, is_control }
         lk_context_info { n_ctx, n_ctx_seq, n_batch, n_ubatch, n_seq_max, n_rs_seq, pooling_type, has_memory, can_shift }
         lk_memory_entry { buffer_type, is_host, model, context, compute }
+        lk_importance { tensor, values, n_values }
+        lk_tensor_rule { pattern, type_ }
+        lk_quantize_params { n_threads, ftype, output_type, token_embedding_type, allow_requantize, quantize_output, only_copy, pure, importance, n_importance, rules, n_rules, overrides, layers_left_out, n_layers_left_out, max_buffer }
     }
 }
 

@@ -176,6 +176,11 @@ impl File {
             .unwrap_or_default()
     }
 
+    /// All keys and where their values lie.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.index.entries
+    }
+
     /// Adds this file's path to an error about it.
     pub(super) fn locate(&self, error: Error) -> Error {
         locate(error, &self.path)

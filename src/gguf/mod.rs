@@ -2,7 +2,9 @@
 
 mod cursor;
 mod file;
+mod file_type;
 mod hash;
+mod join;
 mod map;
 mod overrides;
 mod parse;
@@ -14,6 +16,8 @@ mod view;
 mod writer;
 
 pub use file::{File, TensorInfo};
+pub use file_type::FileType;
+pub use join::join_shards;
 pub use overrides::{OverrideValue, Overrides};
 pub use split::{SplitName, open_shards, shard_paths};
 pub use tensor_type::TensorType;

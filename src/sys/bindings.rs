@@ -45,6 +45,14 @@ pub type llama_model_kv_override_type = ::core::ffi::c_uint;
 pub type llama_process_type = ::core::ffi::c_uint;
 pub type llama_sampler_context_t = *mut ::core::ffi::c_void;
 pub type lk_status = i32;
+pub type lk_quantize_progress = ::core::option::Option<
+    unsafe extern "C" fn(
+        number: i32,
+        count: i32,
+        text: *const ::core::ffi::c_char,
+        user_data: *mut ::core::ffi::c_void,
+    ) -> bool,
+>;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ggml_context {
@@ -395,6 +403,39 @@ pub struct lk_memory_entry {
     pub model: usize,
     pub context: usize,
     pub compute: usize,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct lk_importance {
+    pub tensor: *const ::core::ffi::c_char,
+    pub values: *const f32,
+    pub n_values: usize,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct lk_tensor_rule {
+    pub pattern: *const ::core::ffi::c_char,
+    pub type_: i32,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct lk_quantize_params {
+    pub n_threads: i32,
+    pub ftype: i32,
+    pub output_type: i32,
+    pub token_embedding_type: i32,
+    pub allow_requantize: bool,
+    pub quantize_output: bool,
+    pub only_copy: bool,
+    pub pure: bool,
+    pub importance: *const lk_importance,
+    pub n_importance: usize,
+    pub rules: *const lk_tensor_rule,
+    pub n_rules: usize,
+    pub overrides: *const llama_model_kv_override,
+    pub layers_left_out: *const i32,
+    pub n_layers_left_out: usize,
+    pub max_buffer: usize,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -973,6 +1014,14 @@ unsafe extern "C" {
         ctx: *mut llama_context,
         index: i32,
         out: *mut llama_token,
+    ) -> lk_status;
+    pub fn lk_quantize(
+        input: *const ::core::ffi::c_char,
+        output: *const ::core::ffi::c_char,
+        params: *const lk_quantize_params,
+        progress: lk_quantize_progress,
+        user_data: *mut ::core::ffi::c_void,
+        out: *mut u32,
     ) -> lk_status;
     pub fn lk_type_to_float(
         type_: i32,

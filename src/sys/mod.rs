@@ -27,6 +27,7 @@ mod device;
 mod fault;
 pub(crate) mod log;
 mod model;
+mod quantize;
 mod runtime;
 mod threadpool;
 mod vocab;
@@ -36,6 +37,7 @@ pub(crate) use context::{RawBatch, RawContext};
 pub(crate) use device::{RawDevice, devices};
 pub(crate) use fault::Fault;
 pub(crate) use model::{LoadSource, MAX_DEVICES, RawModel, RawModelParams, apply_chat_template};
+pub(crate) use quantize::{RawQuantize, quantize};
 pub(crate) use runtime::{init, system_info};
 pub(crate) use vocab::RawVocab;
 

@@ -327,7 +327,7 @@ fn load_source(
 }
 
 /// A path for C. Upstream takes UTF-8 on Windows and bytes elsewhere.
-fn c_path(path: &Path) -> Result<CString> {
+pub(super) fn c_path(path: &Path) -> Result<CString> {
     #[cfg(unix)]
     let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
     #[cfg(not(unix))]
@@ -340,7 +340,9 @@ fn c_path(path: &Path) -> Result<CString> {
 }
 
 /// The overrides as upstream's array, closed by an entry with an empty key.
-fn c_overrides(overrides: &[(String, OverrideValue)]) -> Result<Vec<llama_model_kv_override>> {
+pub(super) fn c_overrides(
+    overrides: &[(String, OverrideValue)],
+) -> Result<Vec<llama_model_kv_override>> {
     // SAFETY: all-zero is a valid value of this plain C struct, and the terminator's.
     let empty = || unsafe { std::mem::zeroed::<llama_model_kv_override>() };
     let mut out = Vec::with_capacity(overrides.len() + 1);

@@ -12,6 +12,7 @@
 #include <regex>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #ifdef _WIN32
 #    include <fcntl.h>
@@ -111,6 +112,40 @@ file_ptr open_handle(intptr_t handle) {
     return file;
 }
 
+// Who is told of the tensors that this thread quantises. Upstream says it nowhere but in its log.
+struct quantize_observer {
+    lk_quantize_progress progress;
+    void *               user_data;
+    bool                 stopped;
+};
+
+thread_local quantize_observer * observer = nullptr;
+
+ggml_log_callback log_sink = nullptr;
+
+void on_log(ggml_log_level level, const char * text, void * user_data) {
+    log_sink(level, text, user_data);
+    if (observer == nullptr) {
+        return;
+    }
+    if (observer->stopped) {
+        // Upstream's handler of exceptions logs as well, and nothing may be thrown there.
+        observer = nullptr;
+        throw std::runtime_error("stopped by the caller");
+    }
+    int number = 0, count = 0, length = 0;
+    if (std::sscanf(text, "[%d/%d] %n", &number, &count, &length) == 2 && length > 0) {
+        // Thrown is at the next piece of log: for a long line upstream holds memory while it calls this.
+        // That piece comes before the tensor is quantised.
+        observer->stopped = !observer->progress(number, count, text + length, observer->user_data);
+    }
+}
+
+struct observer_scope {
+    explicit observer_scope(quantize_observer * self) noexcept { observer = self; }
+    ~observer_scope() { observer = nullptr; }
+};
+
 // What upstream's own handler does (fork a debugger for a backtrace) is no business of a library.
 [[noreturn]] void quiet_terminate() {
     std::abort();
@@ -140,7 +175,8 @@ lk_status lk_init(ggml_log_callback log) {
     return guarded([&] {
         ggml_set_abort_callback(on_assert);
         std::set_terminate(quiet_terminate);
-        llama_log_set(log, nullptr);
+        log_sink = log;
+        llama_log_set(on_log, nullptr);
         llama_backend_init();
     });
 }
@@ -557,6 +593,56 @@ lk_status lk_sampler_init_grammar_lazy(const struct llama_vocab * vocab, const c
 
 lk_status lk_sampler_sample(struct llama_sampler * sampler, struct llama_context * ctx, int32_t index, llama_token * out) {
     return guarded([&] { *out = llama_sampler_sample(sampler, ctx, index); });
+}
+
+// Quantising a model file
+
+lk_status lk_quantize(const char * input, const char * output, const struct lk_quantize_params * params, lk_quantize_progress progress, void * user_data, uint32_t * out) {
+    return guarded([&] {
+        llama_model_quantize_params raw = llama_model_quantize_default_params();
+        raw.nthread                = params->n_threads;
+        raw.ftype                  = static_cast<llama_ftype>(params->ftype);
+        raw.allow_requantize       = params->allow_requantize;
+        raw.quantize_output_tensor = params->quantize_output;
+        raw.only_copy              = params->only_copy;
+        raw.pure                   = params->pure;
+        raw.kv_overrides           = params->overrides;
+        raw.max_buf_size           = params->max_buffer;
+        if (params->output_type >= 0) {
+            raw.output_tensor_type = static_cast<ggml_type>(params->output_type);
+        }
+        if (params->token_embedding_type >= 0) {
+            raw.token_embedding_type = static_cast<ggml_type>(params->token_embedding_type);
+        }
+
+        // Upstream wants each list closed by an entry of its own kind.
+        std::vector<llama_model_imatrix_data> importance;
+        for (size_t i = 0; i < params->n_importance; i++) {
+            const lk_importance & entry = params->importance[i];
+            importance.push_back({ entry.tensor, entry.values, entry.n_values });
+        }
+        if (!importance.empty()) {
+            importance.push_back({ nullptr, nullptr, 0 });
+            raw.imatrix = importance.data();
+        }
+        std::vector<llama_model_tensor_override> rules;
+        for (size_t i = 0; i < params->n_rules; i++) {
+            rules.push_back({ params->rules[i].pattern, static_cast<ggml_type>(params->rules[i].type) });
+        }
+        if (!rules.empty()) {
+            rules.push_back({ nullptr, GGML_TYPE_COUNT });
+            raw.tt_overrides = rules.data();
+        }
+        std::vector<int32_t> layers(params->layers_left_out, params->layers_left_out + params->n_layers_left_out);
+        if (!layers.empty()) {
+            layers.push_back(-1);
+            raw.prune_layers = layers.data();
+        }
+
+        quantize_observer self { progress, user_data, false };
+        const observer_scope scope(&self);
+        *out = llama_model_quantize(input, output, &raw);
+    });
 }
 
 // Quantised blocks

@@ -179,6 +179,44 @@ lk_status lk_sampler_init_grammar(const struct llama_vocab * vocab, const char *
 lk_status lk_sampler_init_grammar_lazy(const struct llama_vocab * vocab, const char * grammar, const char * root, const char ** patterns, size_t n_patterns, const llama_token * tokens, size_t n_tokens, struct llama_sampler ** out);
 lk_status lk_sampler_sample(struct llama_sampler * sampler, struct llama_context * ctx, int32_t index, llama_token * out);
 
+// Quantising a model file
+struct lk_importance {
+    const char *  tensor;
+    const float * values;
+    size_t        n_values;
+};
+
+struct lk_tensor_rule {
+    const char * pattern; // a regular expression of the C++ library, searched for in names of tensors
+    int32_t      type;
+};
+
+struct lk_quantize_params {
+    int32_t                                n_threads;
+    int32_t                                ftype;
+    int32_t                                output_type;          // -1: upstream chooses
+    int32_t                                token_embedding_type; // -1: upstream chooses
+    bool                                   allow_requantize;
+    bool                                   quantize_output;
+    bool                                   only_copy;
+    bool                                   pure;
+    const struct lk_importance *           importance;
+    size_t                                 n_importance;
+    const struct lk_tensor_rule *          rules;
+    size_t                                 n_rules;
+    const struct llama_model_kv_override * overrides; // closed by one with an empty key
+    const int32_t *                        layers_left_out;
+    size_t                                 n_layers_left_out;
+    size_t                                 max_buffer; // 0: upstream chooses
+};
+
+// Told of each tensor before its work begins, on the thread that quantises: its number from 1, how many there
+// are, and a text that begins with its name, blanks and a hyphen. False stops the work.
+typedef bool (*lk_quantize_progress)(int32_t number, int32_t count, const char * text, void * user_data);
+
+// `out` is what upstream returned. Stopped work has status LK_OK or LK_EXCEPTION; who said false knows.
+lk_status lk_quantize(const char * input, const char * output, const struct lk_quantize_params * params, lk_quantize_progress progress, void * user_data, uint32_t * out);
+
 // Quantised blocks, for comparing our dequantisation with upstream's.
 lk_status lk_type_to_float(int32_t type, const void * src, float * dst, int64_t n);
 lk_status lk_type_from_float(int32_t type, const float * src, void * dst, int64_t rows, int64_t row_len, const float * imatrix);

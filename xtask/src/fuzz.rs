@@ -19,7 +19,7 @@ const MAX_LEN: u32 = 4096;
 const LIMITS: [&str; 3] = ["-timeout=10", "-malloc_limit_mb=256", "-rss_limit_mb=1024"];
 
 /// The targets, besides the GGUF reader, which begins with seeds of its own.
-const TARGETS: [&str; 3] = ["jinja", "go", "parse"];
+const TARGETS: [&str; 4] = ["jinja", "go", "parse", "name"];
 
 /// What `cargo fuzz` passes, for a stable compiler.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -52,7 +52,10 @@ impl Digest {
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |n: u8| char::from(DIGITS[usize::from(n & 15)]);
-        self.0.iter().flat_map(|&b| [digit(b >> 4), digit(b)]).collect()
+        self.0
+            .iter()
+            .flat_map(|&b| [digit(b >> 4), digit(b)])
+            .collect()
     }
 
     /// The first 12 digits, which people see.
@@ -188,15 +191,33 @@ mod tests {
         let hex = &EMPTY[7..];
         let traversal = "sha256:../x".to_owned() + &"/".repeat(60);
         for text in [
-            "", "sha256:", hex, "sha256:../../x", "sha256-../../x", "sha256:..", "../../x",
-            &format!("sha256:{}", &hex[1..]), &format!("sha256:{hex}0"), &format!("sha256-{hex}"),
-            &format!("sha256:{}", hex.to_uppercase()), &format!("SHA256:{hex}"),
-            &format!("sha256:{}/", &hex[1..]), &format!("sha256:{}g", &hex[1..]),
-            &format!("sha256:{}\0", &hex[1..]), &format!(" {EMPTY}"), &format!("{EMPTY}\n"),
-            &format!("sha512:{hex}"), &format!("sha256:{hex}/../../x"), &traversal,
+            "",
+            "sha256:",
+            hex,
+            "sha256:../../x",
+            "sha256-../../x",
+            "sha256:..",
+            "../../x",
+            &format!("sha256:{}", &hex[1..]),
+            &format!("sha256:{hex}0"),
+            &format!("sha256-{hex}"),
+            &format!("sha256:{}", hex.to_uppercase()),
+            &format!("SHA256:{hex}"),
+            &format!("sha256:{}/", &hex[1..]),
+            &format!("sha256:{}g", &hex[1..]),
+            &format!("sha256:{}\0", &hex[1..]),
+            &format!(" {EMPTY}"),
+            &format!("{EMPTY}\n"),
+            &format!("sha512:{hex}"),
+            &format!("sha256:{hex}/../../x"),
+            &traversal,
             &format!("sha256:{}", "é".repeat(32)),
         ] {
-            assert_eq!(text.parse::<Digest>().unwrap_err().kind(), Kind::Invalid, "{text:?}");
+            assert_eq!(
+                text.parse::<Digest>().unwrap_err().kind(),
+                Kind::Invalid,
+                "{text:?}"
+            );
             if !text.starts_with("sha256-e3") {
                 assert_eq!(Digest::from_file_name(text), None, "{text:?}");
             }

@@ -1,15 +1,21 @@
 //! Ollama's server and command line on top of llamakit.
 
 pub mod api;
+pub mod cli;
 pub mod digest;
 mod error;
+pub mod modelfile;
 pub mod name;
 mod progress;
 pub mod runner;
 mod scheduler;
 pub mod server;
 pub mod settings;
+pub mod show;
 pub mod store;
+
+/// The version of Ollama whose behaviour this program has; clients ask for it.
+pub const VERSION: &str = "0.33.0";
 
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};

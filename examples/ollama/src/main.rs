@@ -1,3 +1,5 @@
 //! The program `ollama`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ollama::cli::main()
+}

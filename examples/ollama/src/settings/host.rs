@@ -60,15 +60,28 @@ impl Host {
         };
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
         // Addresses of IPv6 may name an interface behind a percent sign.
-        let is_v6 = || host.split('%').next().is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
+        let is_v6 = || {
+            host.split('%')
+                .next()
+                .is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok())
+        };
         if !host.chars().all(is_name) && !is_v6() {
-            return Err(format!("{host:?} is neither the name of a host nor an address"));
+            return Err(format!(
+                "{host:?} is neither the name of a host nor an address"
+            ));
         }
         let port = match port {
             None => default_port,
-            Some(port) => port.parse().map_err(|_| format!("{port:?} is not a port"))?,
+            Some(port) => port
+                .parse()
+                .map_err(|_| format!("{port:?} is not a port"))?,
         };
-        Ok(Self { scheme, host, port, path })
+        Ok(Self {
+            scheme,
+            host,
+            port,
+            path,
+        })
     }
 
     /// `host:port`, with brackets around addresses of IPv6.
@@ -85,7 +98,12 @@ impl Host {
     #[must_use]
     pub fn url(&self) -> String {
         let slash = if self.path.is_empty() { "" } else { "/" };
-        format!("{}://{}{slash}{}", self.scheme.as_str(), self.authority(), self.path)
+        format!(
+            "{}://{}{slash}{}",
+            self.scheme.as_str(),
+            self.authority(),
+            self.path
+        )
     }
 
     /// Where a client reaches a server that listens here: not all addresses, but this machine.
@@ -97,7 +115,10 @@ impl Host {
             Ok(IpAddr::V6(ip)) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
             _ => self.host.clone(),
         };
-        Self { host, ..self.clone() }
+        Self {
+            host,
+            ..self.clone()
+        }
     }
 
     /// Whether only this machine can reach a server that listens here.
@@ -134,13 +155,18 @@ mod tests {
             ("[::1]", "http://[::1]:11434"),
             ("::1", "http://[::1]:11434"),
             ("[::]:1234", "http://[::]:1234"),
-            ("[0001:002:003:0004::1]:80", "http://[0001:002:003:0004::1]:80"),
+            (
+                "[0001:002:003:0004::1]:80",
+                "http://[0001:002:003:0004::1]:80",
+            ),
             (" 1.2.3.4 ", "http://1.2.3.4:11434"),
             ("localhost", "http://localhost:11434"),
         ] {
             assert_eq!(Host::parse(text).unwrap().url(), url, "{text:?}");
         }
-        for text in ["a:99999", "a:-1", "a:x", "a:", "ftp://a", "a b", "a@b", "a?x", "::x"] {
+        for text in [
+            "a:99999", "a:-1", "a:x", "a:", "ftp://a", "a b", "a@b", "a?x", "::x",
+        ] {
             assert!(Host::parse(text).is_err(), "{text}");
         }
     }
@@ -156,7 +182,9 @@ mod tests {
             assert_eq!(Host::parse(text).unwrap().connectable().url(), url);
         }
         let loopback = |text| Host::parse(text).unwrap().is_loopback();
-        assert!(loopback("") && loopback("127.0.0.9") && loopback("[::1]") && loopback("localhost"));
+        assert!(
+            loopback("") && loopback("127.0.0.9") && loopback("[::1]") && loopback("localhost")
+        );
         assert!(!loopback(":1") && !loopback("0.0.0.0") && !loopback("::") && !loopback("a.org"));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use duration::KeepAlive;
 pub use host::Host;
-pub use variables::{Variable, VARIABLES, variable};
+pub use variables::{VARIABLES, Variable, variable};
 
 use crate::error::{Error, Kind, Result};
 
@@ -105,7 +105,10 @@ impl Settings {
             let named = get(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
             let user = named.filter(|path| !path.is_empty()).map(PathBuf::from);
             user.or_else(std::env::home_dir).ok_or_else(|| {
-                Error::new(Kind::Invalid, "there is no home directory; set OLLAMA_MODELS and HOME")
+                Error::new(
+                    Kind::Invalid,
+                    "there is no home directory; set OLLAMA_MODELS and HOME",
+                )
             })
         };
         let models = from.path("OLLAMA_MODELS");
@@ -133,7 +136,10 @@ impl Settings {
             max_loaded_models: from.number("OLLAMA_MAX_LOADED_MODELS")?.filter(|&n| n != 0),
             num_parallel: from.number("OLLAMA_NUM_PARALLEL")?.filter(|&n| n != 0),
             max_queue: from.number("OLLAMA_MAX_QUEUE")?.unwrap_or(512),
-            max_transfer_streams: from.number("OLLAMA_MAX_TRANSFER_STREAMS")?.unwrap_or(4).max(1),
+            max_transfer_streams: from
+                .number("OLLAMA_MAX_TRANSFER_STREAMS")?
+                .unwrap_or(4)
+                .max(1),
             context_length: from.number("OLLAMA_CONTEXT_LENGTH")?.filter(|&n| n != 0),
             kv_cache_type: from.text("OLLAMA_KV_CACHE_TYPE")?,
             flash_attention: from.switch("OLLAMA_FLASH_ATTENTION")?,
@@ -162,7 +168,9 @@ impl Source<'_> {
         let Some(value) = (self.0)(name) else {
             return Ok(None);
         };
-        let value = value.into_string().map_err(|_| invalid(name, "it is not UTF-8".into()))?;
+        let value = value
+            .into_string()
+            .map_err(|_| invalid(name, "it is not UTF-8".into()))?;
         let value = value.trim().trim_matches(['"', '\'']);
         Ok((!value.is_empty()).then(|| value.to_owned()))
     }
@@ -181,12 +189,14 @@ impl Source<'_> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>> {
         let text = self.text(name)?;
-        text.map(|text| parse(&text).map_err(|why| invalid(name, why))).transpose()
+        text.map(|text| parse(&text).map_err(|why| invalid(name, why)))
+            .transpose()
     }
 
     fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
         self.parsed(name, |text| {
-            text.parse().map_err(|_| format!("{text:?} is not a number that it can have"))
+            text.parse()
+                .map_err(|_| format!("{text:?} is not a number that it can have"))
         })
     }
 
@@ -197,7 +207,10 @@ impl Source<'_> {
 
     fn list(&self, name: &str) -> Result<Vec<String>> {
         let text = self.text(name)?.unwrap_or_default();
-        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
         Ok(items.map(str::to_owned).collect())
     }
 
@@ -213,7 +226,7 @@ impl Source<'_> {
     }
 }
 
-fn boolean(text: &str) -> Option<bool> {
+pub(crate) fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
@@ -232,7 +245,8 @@ mod tests {
     use std::path::Path;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings> {
-        let mut map: HashMap<&str, &str> = HashMap::from([("HOME", "/home/u"), ("USERPROFILE", "/home/u")]);
+        let mut map: HashMap<&str, &str> =
+            HashMap::from([("HOME", "/home/u"), ("USERPROFILE", "/home/u")]);
         map.extend(variables.iter().copied());
         Settings::read(|name| map.get(name).map(OsString::from))
     }
@@ -242,10 +256,16 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.host.url(), "http://127.0.0.1:11434");
         assert_eq!(settings.models, Path::new("/home/u/.ollama/models"));
-        assert_eq!(settings.keep_alive, KeepAlive::For(Duration::from_secs(300)));
+        assert_eq!(
+            settings.keep_alive,
+            KeepAlive::For(Duration::from_secs(300))
+        );
         assert_eq!(settings.load_timeout, Some(Duration::from_secs(300)));
         assert_eq!((settings.max_queue, settings.num_parallel), (512, None));
-        assert_eq!(settings, read(&[("OLLAMA_MAX_QUEUE", ""), ("OLLAMA_DEBUG", " \"\" ")]).unwrap());
+        assert_eq!(
+            settings,
+            read(&[("OLLAMA_MAX_QUEUE", ""), ("OLLAMA_DEBUG", " \"\" ")]).unwrap()
+        );
     }
 
     #[test]
@@ -294,10 +314,20 @@ mod tests {
     #[test]
     fn debug_levels() {
         for (text, level) in [
-            ("0", Debug::Info), ("false", Debug::Info), ("x", Debug::Info), ("-3", Debug::Info),
-            ("1", Debug::Debug), ("true", Debug::Debug), ("2", Debug::Trace), ("9", Debug::Trace),
+            ("0", Debug::Info),
+            ("false", Debug::Info),
+            ("x", Debug::Info),
+            ("-3", Debug::Info),
+            ("1", Debug::Debug),
+            ("true", Debug::Debug),
+            ("2", Debug::Trace),
+            ("9", Debug::Trace),
         ] {
-            assert_eq!(read(&[("OLLAMA_DEBUG", text)]).unwrap().debug, level, "{text}");
+            assert_eq!(
+                read(&[("OLLAMA_DEBUG", text)]).unwrap().debug,
+                level,
+                "{text}"
+            );
         }
     }
 

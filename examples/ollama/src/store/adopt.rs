@@ -25,13 +25,19 @@ impl Store {
         let path = match fs::canonicalize(path) {
             Ok(path) => path,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::new(Kind::NotFound, format!("{shown} does not exist")));
+                return Err(Error::new(
+                    Kind::NotFound,
+                    format!("{shown} does not exist"),
+                ));
             }
             Err(error) => return Err(storage(format_args!("cannot open {shown}"), &error)),
         };
         let cannot = |error: io::Error| storage(format_args!("cannot read {shown}"), &error);
         if !fs::metadata(&path).map_err(cannot)?.is_file() {
-            return Err(Error::new(Kind::Invalid, format!("{shown} is not a regular file")));
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("{shown} is not a regular file"),
+            ));
         }
         if let Some(done) = self.clone_of(&path).map_err(cannot)? {
             return Ok(done);
@@ -39,7 +45,10 @@ impl Store {
         match self.link_to(&path).map_err(cannot)? {
             Linked::Done(done) => return Ok(done),
             Linked::Changed => {
-                return Err(Error::new(Kind::Invalid, format!("{shown} changed while it was read")));
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("{shown} changed while it was read"),
+                ));
             }
             Linked::Impossible => {}
         }
@@ -80,9 +89,13 @@ impl Store {
         if before.len() != after.len() || before.modified()? != after.modified()? {
             return Ok(Linked::Changed);
         }
-        let blob = self.blob_path(&digest);
-        // Renaming one name of a file onto another one of it does nothing.
+        if cfg!(unix) {
+            file.sync_all()?;
+        }
+        let (blob, place_then) = (self.blob_path(&digest), place.to_path_buf());
         place.persist(&blob).map_err(|failed| failed.error)?;
+        // Renaming a name of a file to another one that it has already leaves both.
+        let _ = fs::remove_file(place_then);
         layout::sync_parent(&blob)?;
         Ok(Linked::Done((digest, after.len())))
     }

@@ -29,7 +29,10 @@ impl Store {
         if size != layer.size {
             return Err(Error::new(
                 Kind::Damaged,
-                format!("blob {} has {size} bytes instead of {}", layer.digest, layer.size),
+                format!(
+                    "blob {} has {size} bytes instead of {}",
+                    layer.digest, layer.size
+                ),
             ));
         }
         Ok(path)
@@ -79,7 +82,11 @@ impl Store {
         let found = File::open(path)
             .and_then(Digest::of)
             .map_err(|error| storage(format_args!("cannot read blob {digest}"), &error))?;
-        if found == *digest { Ok(()) } else { Err(mismatch(digest, &found)) }
+        if found == *digest {
+            Ok(())
+        } else {
+            Err(mismatch(digest, &found))
+        }
     }
 
     /// Begins a new blob.
@@ -87,10 +94,10 @@ impl Store {
     /// # Errors
     /// [`Kind::Storage`] when no file can be made.
     pub fn writer(&self) -> Result<BlobWriter> {
-        let cannot = |error: io::Error| storage("cannot make a blob", &error);
-        let file = layout::unfinished(&self.blobs_dir()).map_err(cannot)?;
-        // A lock tells others that somebody still writes here.
-        fs4::FileExt::lock(file.as_file()).map_err(cannot)?;
+        let file = layout::unfinished(&self.blobs_dir())
+            .map_err(|error| storage("cannot make a blob", &error))?;
+        // A lock tells others that somebody still writes here. Where there are none, nobody prunes it.
+        let _ = fs4::FileExt::lock(file.as_file());
         Ok(BlobWriter {
             store: self.clone(),
             file,

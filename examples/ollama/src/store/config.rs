@@ -28,19 +28,34 @@ pub struct Config {
     #[serde(deserialize_with = "or_default")]
     pub file_type: String,
     /// A renderer that is built in.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub renderer: String,
     /// A parser of answers that is built in.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub parser: String,
     /// The version of Ollama that it needs at least.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub requires: String,
     /// The host of a model that runs elsewhere.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub remote_host: String,
     /// Its name there.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub remote_model: String,
     /// What it can do, where the weights do not say.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +82,12 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 }
 
 impl Config {
+    /// Whether the model runs on another machine, as cloud models do.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !self.remote_host.is_empty() || !self.remote_model.is_empty()
+    }
+
     /// Reads the settings blob's bytes.
     ///
     /// # Errors

@@ -16,10 +16,20 @@ impl Store {
         let open = || -> io::Result<File> {
             fs::create_dir_all(&self.root)?;
             let path = self.root.join(".lock");
-            let file = File::options().create(true).truncate(false).write(true).open(path)?;
-            fs4::FileExt::lock(&file)?;
-            Ok(file)
+            let mut options = File::options();
+            let file = match options.create(true).truncate(false).write(true).open(&path) {
+                // Made by another user: reading is enough to lock.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(&path)?,
+                opened => opened?,
+            };
+            match fs4::FileExt::lock(&file) {
+                // Some file systems have no locks; files still appear whole there.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
+                locked => locked.map(|()| file),
+            }
         };
-        open().map(Lock).map_err(|error| storage("cannot lock the models directory", &error))
+        open()
+            .map(Lock)
+            .map_err(|error| storage("cannot lock the models directory", &error))
     }
 }

@@ -154,8 +154,7 @@ impl Manifest {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let invalid = |why| Error::new(Kind::Invalid, format!("invalid manifest: {why}"));
         self.check().map_err(invalid)?;
-        let mut bytes =
-            serde_json::to_vec(self).map_err(|error| invalid(error.to_string()))?;
+        let mut bytes = serde_json::to_vec(self).map_err(|error| invalid(error.to_string()))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -168,17 +167,23 @@ impl Manifest {
     /// The first layer of a media type.
     #[must_use]
     pub fn layer(&self, media_type: &str) -> Option<&Layer> {
-        self.layers_of(media_type).next()
+        self.layers
+            .iter()
+            .find(|layer| layer.media_type == media_type)
     }
 
     /// All layers of a media type.
     pub fn layers_of<'a>(&'a self, media_type: &'a str) -> impl Iterator<Item = &'a Layer> {
-        self.layers.iter().filter(move |layer| layer.media_type == media_type)
+        self.layers
+            .iter()
+            .filter(move |layer| layer.media_type == media_type)
     }
 
     /// Bytes of all blobs together, as `list` shows them.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.blobs().map(|layer| layer.size).fold(0, u64::saturating_add)
+        self.blobs()
+            .map(|layer| layer.size)
+            .fold(0, u64::saturating_add)
     }
 }

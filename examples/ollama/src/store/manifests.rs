@@ -68,7 +68,13 @@ impl Store {
                 })?;
                 let manifest = Manifest::parse(&bytes)?;
                 let size = manifest.size();
-                Ok(Entry { name, digest: Digest::of_bytes(&bytes), size, modified, manifest })
+                Ok(Entry {
+                    name,
+                    digest: Digest::of_bytes(&bytes),
+                    size,
+                    modified,
+                    manifest,
+                })
             });
             match entry {
                 Ok(entry) => {
@@ -108,9 +114,9 @@ impl Store {
     /// [`Kind::NotFound`] when there is no such model; [`Kind::Damaged`] when they are too many.
     pub fn manifest_bytes(&self, name: &Name) -> Result<Vec<u8>> {
         let name = self.resolve(name)?;
-        read(&self.manifest_path(&name)).map(|(bytes, _)| bytes).map_err(|error| {
-            Error::new(error.kind(), format!("model '{name}': {error}"))
-        })
+        read(&self.manifest_path(&name))
+            .map(|(bytes, _)| bytes)
+            .map_err(|error| Error::new(error.kind(), format!("model '{name}': {error}")))
     }
 
     /// When a model's manifest was written.
@@ -136,7 +142,10 @@ impl Store {
         let parts = self.stored_case(&self.manifests_dir(), &name.parts());
         match parts.as_deref() {
             Some([host, namespace, model, tag]) => Name::from_parts(host, namespace, model, tag),
-            _ => Err(Error::new(Kind::NotFound, format!("model '{name}' not found"))),
+            _ => Err(Error::new(
+                Kind::NotFound,
+                format!("model '{name}' not found"),
+            )),
         }
     }
 
@@ -212,8 +221,12 @@ impl Store {
 
     fn write_manifest(&self, name: &Name, bytes: &[u8]) -> Result<()> {
         let name = self.place_for(name)?;
-        layout::write(&self.manifest_path(&name), bytes)
-            .map_err(|error| storage(format_args!("cannot write the manifest of '{name}'"), &error))
+        layout::write(&self.manifest_path(&name), bytes).map_err(|error| {
+            storage(
+                format_args!("cannot write the manifest of '{name}'"),
+                &error,
+            )
+        })
     }
 
     /// Gives a model a second name.
@@ -249,27 +262,38 @@ fn visit(dir: &Path, above: &mut Vec<String>, found: &mut Vec<Found>) -> io::Res
         let part = entry.file_name().to_string_lossy().into_owned();
         above.push(part);
         let place = above.join("/");
-        let folder = entry.file_type().is_ok_and(|kind| {
-            kind.is_dir() || kind.is_symlink() && entry.path().is_dir()
-        });
+        let folder = entry
+            .file_type()
+            .is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir());
         let failed = if !folder {
             let name = match above.as_slice() {
-                [host, namespace, model, tag] => {
-                    Name::from_parts(host, namespace, model, tag).ok()
-                }
+                [host, namespace, model, tag] => Name::from_parts(host, namespace, model, tag).ok(),
                 _ => None,
             };
-            found.push(Found { name, place, bytes: read(&entry.path()) });
+            found.push(Found {
+                name,
+                place,
+                bytes: read(&entry.path()),
+            });
             None
         } else if above.len() <= DEPTH {
             let result = visit(&entry.path(), above, found);
-            result.err().map(|error| storage("cannot read this directory", &error))
+            result
+                .err()
+                .map(|error| storage("cannot read this directory", &error))
         } else {
-            Some(Error::new(Kind::Damaged, "this is a directory in the place of a manifest"))
+            Some(Error::new(
+                Kind::Damaged,
+                "this is a directory in the place of a manifest",
+            ))
         };
         if let Some(error) = failed {
             let place = above.join("/");
-            found.push(Found { name: None, place, bytes: Err(error) });
+            found.push(Found {
+                name: None,
+                place,
+                bytes: Err(error),
+            });
         }
         above.pop();
     }
@@ -290,12 +314,20 @@ fn read(path: &Path) -> Result<(Vec<u8>, SystemTime)> {
     };
     // Opening a pipe would wait for its writer.
     if !fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err(Error::new(Kind::Damaged, "the manifest is not a regular file"));
+        return Err(Error::new(
+            Kind::Damaged,
+            "the manifest is not a regular file",
+        ));
     }
     let file = File::open(path).map_err(cannot)?;
-    let modified = file.metadata().and_then(|found| found.modified()).map_err(cannot)?;
+    let modified = file
+        .metadata()
+        .and_then(|found| found.modified())
+        .map_err(cannot)?;
     let mut bytes = Vec::new();
-    file.take(manifest::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    file.take(manifest::MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
     if bytes.len() as u64 > manifest::MAX_BYTES {
         let why = format!("the manifest is longer than {} bytes", manifest::MAX_BYTES);
         return Err(Error::new(Kind::Damaged, why));

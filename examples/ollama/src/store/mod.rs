@@ -11,6 +11,7 @@ mod layout;
 mod lock;
 pub mod manifest;
 mod manifests;
+mod model;
 mod neighbours;
 mod remove;
 
@@ -21,6 +22,7 @@ pub use blobs::BlobWriter;
 pub use config::Config;
 pub use manifest::{Layer, Manifest};
 pub use manifests::{Broken, Entry, Listing};
+pub use model::{Blob, Model, StoredMessage};
 pub use neighbours::Neighbour;
 pub use remove::{Pruned, Removed};
 
@@ -40,14 +42,12 @@ impl Store {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         match std::fs::metadata(&root) {
-            Ok(found) if !found.is_dir() => {
-                return Err(Error::new(
-                    Kind::Storage,
-                    "the models directory is not a directory; OLLAMA_MODELS says where it is",
-                ));
-            }
+            Ok(found) if !found.is_dir() => Err(Error::new(
+                Kind::Storage,
+                "the models directory is not a directory; OLLAMA_MODELS says where it is",
+            )),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(storage("cannot open the models directory", &error));
+                Err(storage("cannot open the models directory", &error))
             }
             _ => Ok(Self { root }),
         }

@@ -103,6 +103,14 @@ impl Store {
     /// # Errors
     /// [`Kind::Storage`].
     pub fn prune(&self) -> Result<Pruned> {
+        self.prune_before(SystemTime::now() - GRACE)
+    }
+
+    /// As [`prune`](Self::prune), of what last changed before this time.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`].
+    pub fn prune_before(&self, time: SystemTime) -> Result<Pruned> {
         let _lock = self.lock()?;
         let in_use = self.in_use()?;
         if let Some(manifest) = in_use.unreadable {
@@ -121,17 +129,21 @@ impl Store {
             let name = entry.file_name();
             let unused = match name.to_str() {
                 Some(name) => match Digest::from_file_name(name) {
-                    Some(digest) => !in_use.digests.contains(&digest) && is_old(&entry.path()),
-                    None if is_ours(name) => is_old(&entry.path()) && is_abandoned(&entry.path()),
-                    None => is_ollamas(name) && is_old(&entry.path()),
+                    Some(digest) => !in_use.digests.contains(&digest),
+                    None if is_ours(name) => is_abandoned(&entry.path()),
+                    None => is_ollamas(name),
                 },
                 None => false,
             };
-            if unused {
+            if unused && changed(&entry.path()).is_some_and(|changed| changed < time) {
                 removed.add(&entry.path())?;
             }
         }
-        Ok(Pruned { blobs: removed.blobs, bytes: removed.bytes, skipped: None })
+        Ok(Pruned {
+            blobs: removed.blobs,
+            bytes: removed.bytes,
+            skipped: None,
+        })
     }
 
     /// Gives blobs the names that Ollama uses since its version 0.1.29.
@@ -143,9 +155,14 @@ impl Store {
             return Ok(());
         };
         for entry in entries.flatten() {
-            if let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                fs::rename(entry.path(), self.blob_path(&digest))
-                    .map_err(|error| storage(format_args!("cannot rename blob {digest}"), &error))?;
+            if let Some(digest) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            {
+                fs::rename(entry.path(), self.blob_path(&digest)).map_err(|error| {
+                    storage(format_args!("cannot rename blob {digest}"), &error)
+                })?;
             }
         }
         Ok(())
@@ -177,7 +194,7 @@ fn named_in(manifest: &[u8]) -> HashSet<Digest> {
     const LENGTH: usize = "sha256:".len() + 64;
     digests.extend(manifest.windows(LENGTH).filter_map(|window| {
         window.starts_with(b"sha256").then_some(())?;
-        std::str::from_utf8(window).ok()?.parse().ok()
+        std::str::from_utf8(window).ok()?.parse::<Digest>().ok()
     }));
     digests
 }
@@ -215,15 +232,10 @@ fn is_abandoned(path: &Path) -> bool {
     file.is_ok_and(|file| fs4::FileExt::try_lock(&file).is_ok())
 }
 
-fn is_old(path: &Path) -> bool {
-    let Ok(found) = fs::symlink_metadata(path) else {
-        return false;
-    };
-    let newest = found.modified().map(|modified| modified.max(linked_at(&found)));
-    newest.is_ok_and(|newest| {
-        // A time to come is no age.
-        SystemTime::now().duration_since(newest).is_ok_and(|age| age >= GRACE)
-    })
+/// When a file was written or got its name, whatever was later.
+fn changed(path: &Path) -> Option<SystemTime> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(found.modified().ok()?.max(linked_at(&found)))
 }
 
 /// When the file got its last name: a file that was linked here is older than its blob.

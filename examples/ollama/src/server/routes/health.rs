@@ -16,7 +16,7 @@ pub(crate) async fn root() -> &'static str {
 }
 
 pub(crate) async fn version() -> Result<Response, ApiError> {
-    reply::json(&json!({ "version": crate::server::VERSION }))
+    reply::json(&json!({ "version": crate::VERSION }))
 }
 
 pub(crate) async fn live() -> &'static str {

@@ -1,0 +1,21 @@
+//! `ollama rm`: removes models.
+
+use super::args::RmArgs;
+use super::{output, store_to_change};
+use crate::error::Result;
+use crate::name::Name;
+use crate::settings::Settings;
+
+pub(super) fn run(args: &RmArgs, settings: &Settings) -> Result<()> {
+    let names = args.models.iter().map(|model| Name::parse(model));
+    let names = names.collect::<Result<Vec<_>>>()?;
+    let store = store_to_change(settings)?;
+    for (name, given) in names.iter().zip(&args.models) {
+        let removed = store.remove(name)?;
+        if let Some(reason) = removed.left {
+            output::note(format_args!("Warning: blobs of '{given}' stay: {reason}"));
+        }
+        output::print(&format!("deleted '{given}'\n"))?;
+    }
+    Ok(())
+}
