@@ -8,10 +8,12 @@ mod models;
 #[path = "support/native.rs"]
 mod native;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use llamakit::engine::{Answer, Completion, Engine, EngineParams, Event, Request};
-use llamakit::{Model, ModelParams, Sampler, Token};
+use llamakit::chat::{ChatTemplate, Conversation, Message};
+use llamakit::engine::{Answer, Completion, Engine, EngineParams, EnginePrompt, Event, Request};
+use llamakit::{Model, ModelParams, Sampler, Token, gguf};
 
 const TARGET: Duration = Duration::from_millis(100);
 /// Of the measurements that stand against each other.
@@ -24,7 +26,7 @@ fn main() {
         say(name);
         gap_beside_a_prompt(&model);
         cancel_in_a_prompt(&model);
-        guessing(&model);
+        guessing(&model, &question(&path));
     }
 }
 
@@ -104,17 +106,26 @@ fn cancel_in_a_prompt(model: &Model) {
     ));
 }
 
+/// To repeat a text with one word changed, as a conversation in the model's own format.
+fn question(path: &Path) -> EnginePrompt {
+    let ask = "Repeat this text word for word, but write \"boat\" where it says \"ferry\":\n\n\
+               The ferry left the harbour at nine in the morning with forty passengers, two dogs and a \
+               grand piano on board. The captain, who had never lost a ship, watched the clouds over the \
+               island and said nothing. By noon the wind had turned. The passengers went below, the dogs \
+               slept under the piano, and the captain asked for his coat and a cup of tea without sugar.";
+    let file = gguf::File::open(path).expect("a fetched model opens");
+    let template = ChatTemplate::from_gguf(&file).expect("a chat model has a template");
+    let asked = Conversation::new([Message::user(ask)]);
+    template.render(&asked).expect("a question renders").into()
+}
+
 /// Decode speed with guesses against without, on a text that is copied and on free text.
-fn guessing(model: &Model) {
-    let passage = "The ferry left the harbour at nine in the morning with forty passengers, two \
-                   dogs and a grand piano on board. The captain, who had never lost a ship, watched \
-                   the clouds over the island and said nothing. By noon the wind had turned.";
-    let copy = format!("{passage}\n\n{passage}\n\n{passage}\n\n{passage}\n\n");
-    let free = "The history of the lighthouse begins with";
-    for (name, text) in [("a text to copy", copy.as_str()), ("free text", free)] {
+fn guessing(model: &Model, copy: &EnginePrompt) {
+    let free = EnginePrompt::from("The history of the lighthouse begins with");
+    for (name, prompt) in [("a text to copy", copy), ("free text", &free)] {
         let engine = engine(model);
         let ask = |speculate| {
-            let request = Request::new(text)
+            let request = Request::new(prompt.clone())
                 .sampler(Sampler::greedy())
                 .ignore_eos(true)
                 .max_tokens(96)

@@ -11,9 +11,9 @@ use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use llamakit::chat::{ChatTemplate, Conversation, Message};
 use llamakit::{
-    Batch, ChatMessage, Context, ContextParams, Decoded, Model, ModelParams, Outputs, Sampler,
-    SeqId, Token,
+    Context, ContextParams, Model, ModelParams, Origin, Sampler, Segment, SeqId, Token, gguf,
 };
 use llamakit_testkit::fetch;
 
@@ -35,6 +35,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         Some(path) => path,
         None => fetch::model(fetch::SMOLLM2)?,
     };
+    let template = ChatTemplate::from_gguf(&gguf::File::open(&path)?)?;
     let model = Model::load(path, &ModelParams::new())?;
     let mut context = Context::new(&model, &ContextParams::new())?;
     let state = Path::new(&state);
@@ -44,19 +45,18 @@ fn run() -> Result<(), Box<dyn Error>> {
             .restore_sequence_from(SEQUENCE, state)?;
     }
 
-    let asked = ChatMessage::new("user", question);
-    let turn = model.apply_chat_template(std::slice::from_ref(&asked), true)?;
     let mut prompt: Vec<Token> = context.kv_cache().tokens(SEQUENCE).collect();
     let is_first = prompt.is_empty();
-    prompt.extend(model.vocab().tokenize(&turn, is_first, true)?);
+    let turn = match is_first {
+        true => template.render(&Conversation::new([Message::user(question)]))?,
+        false => next_turn(&template, question)?,
+    };
+    prompt.extend(model.vocab().tokenize_segments(&turn, is_first)?.tokens);
     let mut sampler = Sampler::llama_cpp();
     let mut generation = context.generate(&prompt, &mut sampler)?.max_tokens(128);
-    let mut answer = String::new();
     for piece in &mut generation {
-        let piece = piece?;
-        write!(stdout(), "{piece}")?;
+        write!(stdout(), "{}", piece?)?;
         stdout().flush()?;
-        answer.push_str(&piece);
     }
     writeln!(stdout())?;
     let usage = generation.usage();
@@ -66,38 +66,26 @@ fn run() -> Result<(), Box<dyn Error>> {
         usage.prompt_tokens,
         usage.cached_tokens
     );
-
     drop(generation);
-
-    // What the template puts after an answer belongs into the cache, too.
-    let talk = [asked, ChatMessage::new("assistant", answer.as_str())];
-    let talk = model.apply_chat_template(&talk, false)?;
-    end_turn(&mut context, after_answer(&talk, &turn, &answer))?;
     context.kv_cache_mut().save_sequence_to(SEQUENCE, state)?;
     Ok(())
 }
 
-/// What follows the answer in a rendered conversation; some templates trim the answer.
-fn after_answer<'t>(talk: &'t str, turn: &str, answer: &str) -> &'t str {
-    let rest = talk.strip_prefix(turn).unwrap_or_default();
-    rest.strip_prefix(answer)
-        .or_else(|| rest.strip_prefix(answer.trim()))
-        .unwrap_or_default()
-}
-
-/// Adds text to the sequence without asking for an answer.
-fn end_turn(context: &mut Context, text: &str) -> llamakit::Result<()> {
-    let tokens = context.model().vocab().tokenize(text, false, true)?;
-    if tokens.is_empty() {
-        return Ok(());
-    }
-    let mut batch = Batch::new();
-    let position = context.kv_cache().next_position(SEQUENCE);
-    batch.add_run(&tokens, position, SEQUENCE, Outputs::None);
-    if context.decode(&batch)? != Decoded::Done {
-        let _ = writeln!(stderr(), "(no room to end the turn: the context is full)");
-    }
-    Ok(())
+/// What the template puts behind an answer to ask the next question. The cache has tokens and no
+/// messages, but a template ends one turn and begins another in the same way whatever was said.
+fn next_turn(template: &ChatTemplate, question: String) -> Result<Vec<Segment>, Box<dyn Error>> {
+    const ANSWER: &str = "an earlier answer";
+    let mut segments = template.render(&Conversation::new([
+        Message::user("an earlier question"),
+        Message::assistant(ANSWER),
+        Message::user(question),
+    ]))?;
+    let is_answer = |part: &Segment| part.origin == Origin::Message && part.text == ANSWER;
+    let answer = segments
+        .iter()
+        .position(is_answer)
+        .ok_or("the model's template shows no earlier answers")?;
+    Ok(segments.split_off(answer + 1))
 }
 
 fn arguments() -> Result<(Option<PathBuf>, OsString, String), lexopt::Error> {

@@ -1,8 +1,11 @@
 //! The small loop: a prompt in, pieces of text out.
 
 use crate::batch::{Batch, Outputs, SeqId};
+#[cfg(feature = "constrain")]
+use crate::constrain::Constraint;
 use crate::context::{Context, Decoded};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guide::Guide;
 use crate::kv_cache::MemoryKind;
 use crate::sampler::Sampler;
 use crate::text::TextDecoder;
@@ -12,9 +15,10 @@ use crate::token::Token;
 #[derive(Debug, Clone, Copy)]
 pub enum Prompt<'a> {
     /// Text, tokenized with the special tokens the model adds. Names of control tokens in it become
-    /// these tokens, so that a rendered chat template works; tokenize text from strangers yourself.
+    /// these tokens: for text of your own only.
     Text(&'a str),
-    /// Tokens, taken as they are.
+    /// Tokens, taken as they are. [`Vocab::tokenize_segments`](crate::Vocab::tokenize_segments) makes
+    /// them of a rendered chat template.
     Tokens(&'a [Token]),
 }
 
@@ -48,6 +52,8 @@ impl<'a> From<&'a Vec<Token>> for Prompt<'a> {
 pub enum EndReason {
     /// The model drew a token that ends its answer.
     EndOfGeneration(Token),
+    /// The constraint's value is whole and can't go on.
+    Complete,
     /// The caller's limit of tokens.
     MaxTokens,
     /// The context has no room for another token.
@@ -85,6 +91,11 @@ pub struct Generation<'a> {
     /// A drawn token that is not decoded yet.
     pending: Option<Token>,
     max_tokens: usize,
+    /// Control tokens that are written into the text.
+    written: Vec<Token>,
+    guide: Guide,
+    /// Whether the value that is asked for is whole and can't go on.
+    complete: bool,
     end: Option<EndReason>,
     failed: bool,
     usage: Usage,
@@ -137,6 +148,9 @@ impl Context {
             output: 0,
             pending: None,
             max_tokens: usize::MAX,
+            written: Vec::new(),
+            guide: Guide::default(),
+            complete: false,
             end: None,
             failed: false,
             usage: Usage {
@@ -159,6 +173,38 @@ impl Generation<'_> {
     pub fn max_tokens(mut self, count: usize) -> Self {
         self.max_tokens = count;
         self
+    }
+
+    /// Writes the control tokens of these names into the text, so that a reader of tool calls and
+    /// thoughts finds them. Texts that are no control token are ignored. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vocab::control_token`](crate::Vocab::control_token).
+    pub fn special_texts<S: AsRef<str>>(
+        mut self,
+        texts: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        self.written = self.context.model().vocab().control_tokens(texts)?;
+        Ok(self)
+    }
+
+    /// Lets the answer be only what a constraint allows; the answer ends where its value is whole and
+    /// can't go on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vocab::token_table`](crate::Vocab::token_table) and [`Constraint::matcher`].
+    #[cfg(feature = "constrain")]
+    pub fn constraint(mut self, constraint: &Constraint) -> Result<Self> {
+        self.guide = Guide::new(Some(constraint), self.context.model().vocab())?;
+        Ok(self)
+    }
+
+    /// Whether the constraint's value is whole so far; `None` without a constraint. An answer that ended
+    /// by a limit may hold a part of a value only.
+    pub fn is_complete(&mut self) -> Option<bool> {
+        self.guide.is_whole()
     }
 
     /// Why the generation ended; `None` while it runs or after an error.
@@ -218,27 +264,36 @@ impl Generation<'_> {
             // The answer's last token needs no logits of its own, but belongs into the cache.
             self.decode(&[token], Outputs::Last)?;
         }
+        if self.end.is_none() && self.complete {
+            self.end = Some(EndReason::Complete);
+        }
         if self.end.is_none() && self.usage.generated_tokens >= self.max_tokens {
             self.end = Some(EndReason::MaxTokens);
         }
         if self.end.is_some() {
             return Ok(false);
         }
-        let token = self.sampler.sample(self.context.logits(self.output)?)?;
+        let logits = self.context.logits(self.output)?;
+        let token = self.guide.sample(self.sampler, logits, None)?;
         self.sampler.accept(token);
         if self.context.model().vocab().is_end_of_generation(token)? {
             self.end = Some(EndReason::EndOfGeneration(token));
             return Ok(false);
         }
+        self.complete = self.guide.accept(token)?;
         self.usage.generated_tokens += 1;
         self.tokens.push(token);
         self.piece.clear();
+        let written = self.written.contains(&token);
         self.context
             .model()
             .vocab()
-            .append_piece(token, false, &mut self.piece)?;
+            .append_piece(token, written, &mut self.piece)?;
         if self.context.kv_cache().len(SEQUENCE) >= self.context.context_length() {
-            self.end = Some(EndReason::ContextFull);
+            self.end = Some(match self.complete {
+                true => EndReason::Complete,
+                false => EndReason::ContextFull,
+            });
         } else {
             self.pending = Some(token);
         }

@@ -43,8 +43,8 @@
 //!   remain.
 //! - `engine`: [`engine::Engine`](https://docs.rs/llamakit/latest/llamakit/engine/struct.Engine.html) serves many requests on one model: queue, continuous
 //!   batching, prefix cache. `stream`: its answers as `futures_core::Stream`.
-//! - `chat`: chat templates, tool calls, thinking: from messages to prompts and back.
-//!   Compiles no C++.
+//! - `chat`: chat templates, tool calls, thinking: from messages to prompts and back. `constrain`: structured output.
+//!   Neither compiles any C++.
 //! - `rpc`: llama.cpp's RPC backend, which its authors call insecure.
 //! - `openmp`: OpenMP instead of ggml's own threads.
 //! - `bindgen`: makes the raw bindings at build time; needs libclang.
@@ -56,6 +56,8 @@ mod atomic_file;
 mod batch;
 #[cfg(feature = "chat")]
 pub mod chat;
+#[cfg(feature = "constrain")]
+pub mod constrain;
 #[cfg(feature = "inference")]
 mod context;
 #[cfg(feature = "inference")]
@@ -68,6 +70,8 @@ mod fingerprint;
 #[cfg(feature = "inference")]
 mod generate;
 pub mod gguf;
+#[cfg(feature = "inference")]
+mod guide;
 #[cfg(feature = "inference")]
 mod kv_cache;
 #[cfg(feature = "inference")]
@@ -109,7 +113,7 @@ pub use kv_cache::{Checkpoint, KvCache, MemoryKind};
 #[cfg(feature = "inference")]
 pub use lora::LoraAdapter;
 #[cfg(feature = "inference")]
-pub use model::{ChatMessage, Model};
+pub use model::Model;
 #[cfg(feature = "inference")]
 pub use model_params::{LoadMode, ModelParams, SplitMode};
 #[cfg(feature = "inference")]

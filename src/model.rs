@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::gguf;
 use crate::model_params::ModelParams;
@@ -37,25 +37,6 @@ struct Inner {
     fingerprint: OnceLock<Fingerprint>,
 }
 
-/// One message of a conversation, for [`Model::apply_chat_template`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChatMessage {
-    /// Who speaks: `system`, `user` or `assistant`.
-    pub role: String,
-    /// What is said.
-    pub content: String,
-}
-
-impl ChatMessage {
-    /// A message of `role`.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self {
-            role: role.into(),
-            content: content.into(),
-        }
-    }
-}
-
 impl Model {
     /// Loads a model from a GGUF file (`llama_model_load_from_file_ptr`).
     ///
@@ -64,9 +45,9 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] and [`ErrorKind::InvalidGguf`] name the file and what is wrong with it;
-    /// [`ErrorKind::ModelLoad`] carries upstream's log; [`ErrorKind::UnsupportedCpu`] when the
-    /// compiled code cannot run here.
+    /// [`ErrorKind::Io`](crate::ErrorKind) and [`ErrorKind::InvalidGguf`](crate::ErrorKind) name the
+    /// file and what is wrong with it; [`ErrorKind::ModelLoad`](crate::ErrorKind) carries upstream's
+    /// log; [`ErrorKind::UnsupportedCpu`](crate::ErrorKind) when the compiled code cannot run here.
     pub fn load(path: impl AsRef<Path>, params: &ModelParams) -> Result<Self> {
         Self::load_with_progress(path, params, |_| ControlFlow::Continue(()))
     }
@@ -75,7 +56,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load); [`ErrorKind::Cancelled`] when `progress` broke off.
+    /// As [`load`](Self::load); [`ErrorKind::Cancelled`](crate::ErrorKind) when `progress` broke
+    /// off.
     pub fn load_with_progress(
         path: impl AsRef<Path>,
         params: &ModelParams,
@@ -208,7 +190,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Upstream`] for a failure inside upstream.
+    /// [`ErrorKind::Upstream`](crate::ErrorKind) for a failure inside upstream.
     pub fn description(&self) -> Result<String> {
         Ok(self.inner.raw.description()?)
     }
@@ -217,7 +199,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Upstream`] for a failure inside upstream.
+    /// [`ErrorKind::Upstream`](crate::ErrorKind) for a failure inside upstream.
     pub fn file_type(&self) -> Result<String> {
         Ok(self.inner.raw.ftype_name()?)
     }
@@ -326,7 +308,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] when there is no such output.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) when there is no such output.
     pub fn classifier_label(&self, index: u32) -> Result<Option<String>> {
         if index >= self.n_classifier_outputs() {
             return Err(Error::argument(format!(
@@ -342,48 +324,20 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Upstream`] for a failure inside upstream.
+    /// [`ErrorKind::Upstream`](crate::ErrorKind) for a failure inside upstream.
     pub fn metadata(&self) -> Result<Vec<(String, String)>> {
         Ok(self.inner.raw.metadata()?)
     }
 
-    /// The chat template in the file, or the one called `name` (`llama_model_chat_template`).
+    /// The source of the chat template in the file, or of the one called `name`
+    /// (`llama_model_chat_template`). `chat::ChatTemplate` (feature `chat`) renders it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] when `name` contains a NUL byte.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) when `name` contains a NUL byte.
     pub fn chat_template(&self, name: Option<&str>) -> Result<Option<String>> {
         let name = name.map(c_string).transpose()?;
         Ok(self.inner.raw.chat_template(name.as_deref())?)
-    }
-
-    /// Formats a conversation with the model's own template where upstream knows it
-    /// (`llama_chat_apply_template`). `add_assistant` opens the assistant's next message.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Unsupported`] when the file has no template or upstream does not know it;
-    /// [`ErrorKind::InvalidArgument`] when a message contains a NUL byte.
-    pub fn apply_chat_template(
-        &self,
-        messages: &[ChatMessage],
-        add_assistant: bool,
-    ) -> Result<String> {
-        let template = self
-            .chat_template(None)?
-            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "the model has no chat template"))?;
-        let messages = messages
-            .iter()
-            .map(|message| Ok((c_string(&message.role)?, c_string(&message.content)?)))
-            .collect::<Result<Vec<_>>>()?;
-        sys::apply_chat_template(&c_string(&template)?, &messages, add_assistant)?.ok_or_else(
-            || {
-                Error::new(
-                    ErrorKind::Unsupported,
-                    "upstream does not know the model's chat template",
-                )
-            },
-        )
     }
 
     /// Identifies the weights and metadata; computed when first asked for.

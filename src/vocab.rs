@@ -1,7 +1,11 @@
 //! The vocabulary of a model: text to tokens and back.
 
 use std::sync::{Arc, OnceLock};
+#[cfg(feature = "constrain")]
+use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "constrain")]
+use crate::constrain::{TokenKind, TokenTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segments::split::{Run, SpecialToken, SpecialTokens, TextRun};
 use crate::segments::{Segment, SegmentTokens};
@@ -62,6 +66,9 @@ pub struct Vocab {
     raw: sys::RawVocab,
     /// Gathered when first needed, once for all handles.
     specials: Arc<OnceLock<SpecialTokens>>,
+    /// Made when first asked for, once for all handles.
+    #[cfg(feature = "constrain")]
+    table: Arc<Mutex<Option<TokenTable>>>,
 }
 
 macro_rules! special_tokens {
@@ -82,6 +89,8 @@ impl Vocab {
         Ok(Self {
             raw: sys::RawVocab::new(model)?,
             specials: Arc::default(),
+            #[cfg(feature = "constrain")]
+            table: Arc::default(),
         })
     }
 
@@ -252,14 +261,15 @@ impl Vocab {
 
     /// Splits a prompt into tokens; names of control tokens count in the template's text only.
     ///
-    /// Where every segment comes from the template these are the tokens that
+    /// Where every segment comes from the template these are, but for a second BOS, the tokens that
     /// [`tokenize`](Self::tokenize) makes of all text with `parse_special`. Text of messages never
     /// becomes a control token, and a name that is only partly the template's stays text as well.
     /// User-defined tokens, which are no control tokens, are found in any text, as `tokenize` does.
     ///
-    /// `add_special` adds BOS and EOS where the model wants them, in no group. A token that begins in
-    /// one group and ends in the next belongs to the first. With tokenizers that change the text
-    /// (WordPiece, Unigram) the border of two groups inside a text may be off by a few tokens.
+    /// `add_special` adds BOS and EOS where the model wants them, in no group; BOS only where the
+    /// template did not write it already, as many do. A token that begins in one group and ends in
+    /// the next belongs to the first. With tokenizers that change the text (WordPiece, Unigram) the
+    /// border of two groups inside a text may be off by a few tokens.
     ///
     /// # Errors
     ///
@@ -274,11 +284,14 @@ impl Vocab {
         let around = self.tokenize("", add_special, false)?;
         let before = self.adds_bos() || self.vocab_type() == VocabType::Wpm;
         let (before, after) = around.split_at(around.len().min(usize::from(before)));
+        let runs = self.specials()?.split(segments);
         let mut out = SegmentTokens::default();
-        for &token in before {
-            out.push(token, None);
+        if !matches!(runs.first(), Some(Run::Token(first, _)) if before.contains(first)) {
+            for &token in before {
+                out.push(token, None);
+            }
         }
-        for run in self.specials()?.split(segments) {
+        for run in runs {
             match run {
                 Run::Token(token, group) => out.push(token, group),
                 Run::Text(run) => self.tokenize_run(&run, &mut out)?,
@@ -322,6 +335,25 @@ impl Vocab {
         Ok(())
     }
 
+    /// The control token of this name: `<|im_end|>`, `</s>`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] if the model has no tokenizer.
+    pub fn control_token(&self, name: &str) -> Result<Option<Token>> {
+        self.check_has_tokenizer()?;
+        Ok(self.specials()?.control(name))
+    }
+
+    /// The control tokens among these names.
+    pub(crate) fn control_tokens<S: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Vec<Token>> {
+        let named = |name: S| self.control_token(name.as_ref()).transpose();
+        names.into_iter().filter_map(named).collect()
+    }
+
     fn specials(&self) -> Result<&SpecialTokens> {
         if let Some(specials) = self.specials.get() {
             return Ok(specials);
@@ -348,6 +380,42 @@ impl Vocab {
             }
         }
         Ok(self.specials.get_or_init(|| SpecialTokens::new(specials)))
+    }
+
+    /// The tokens by their bytes, as constraints need them.
+    ///
+    /// Made when it is first asked for, which takes about a second and 50 MB for 262,144 tokens, and
+    /// kept as long as the model. A request with a constraint asks for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token), and as [`TokenTable::new`].
+    #[cfg(feature = "constrain")]
+    pub fn token_table(&self) -> Result<TokenTable> {
+        let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = &*kept {
+            return Ok(table.clone());
+        }
+        self.check_has_tokenizer()?;
+        let control = sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN;
+        let mut tokens = Vec::with_capacity(self.n_tokens());
+        for id in 0..self.raw.info().n_tokens {
+            let token = Token(id);
+            let info = self.raw.token_info(token)?;
+            let kind = match info.is_eog {
+                true => TokenKind::End,
+                false if info.attr as u32 & control != 0 => TokenKind::Control,
+                false => TokenKind::Text,
+            };
+            let bytes = match kind {
+                TokenKind::Text => self.piece(token, false)?,
+                _ => self.raw.token(token)?.0,
+            };
+            tokens.push((bytes, kind));
+        }
+        let table = TokenTable::new(tokens)?;
+        *kept = Some(table.clone());
+        Ok(table)
     }
 
     fn tokenize_here(

@@ -241,6 +241,25 @@ fn no_segments_are_an_empty_text() {
 }
 
 #[test]
+fn a_template_that_begins_with_bos_gets_no_second_one() {
+    let vocab = SPM.vocab();
+    let bos = vocab.bos().unwrap();
+    let tokens = |template: &str| {
+        let segments = [Segment::template(template), Segment::message("<s>the")];
+        vocab.tokenize_segments(&segments, true).unwrap().tokens
+    };
+    let count = |tokens: &[Token]| tokens.iter().filter(|token| **token == bos).count();
+    let written = tokens("<s><start_of_turn>");
+    assert_eq!((written[0], count(&written)), (bos, 1));
+    assert_eq!(tokens("<start_of_turn>"), written);
+    // Further ones were meant, and what a message says is text.
+    assert_eq!(count(&tokens("<s><s>")), 2);
+    let said = tokens("");
+    assert_eq!((said[0], count(&said)), (bos, 1));
+    assert_eq!(said[1..], vocab.tokenize("<s>the", false, false).unwrap());
+}
+
+#[test]
 fn a_vocabulary_that_makes_control_tokens_of_plain_text_is_told_of() {
     // This pre-tokenizer looks up whole words among all tokens.
     let tiny = tiny::llama().with("tokenizer.ggml.pre", "llama-bpe");

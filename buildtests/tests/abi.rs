@@ -62,7 +62,6 @@ fn layouts() -> Vec<Layout> {
         llama_sampler_seq_config { seq_id, sampler }
         llama_context_params { n_ctx, n_batch, n_ubatch, n_seq_max, n_rs_seq, n_outputs_max, n_outputs_max_per_seq, n_threads, n_threads_batch, ctx_type, rope_scaling_type, pooling_type, attention_type, flash_attn_type, rope_freq_base, rope_freq_scale, yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow, yarn_orig_ctx, defrag_thold, cb_eval, cb_eval_user_data, type_k, type_v, abort_callback, abort_callback_data, embeddings, offload_kqv, no_perf, op_offload, swa_full, kv_unified, samplers, n_samplers, ctx_other }
         llama_logit_bias { token, bias }
-        llama_chat_message { role, content }
         llama_sampler_data { logits, probs, sampled, candidates }
         llama_sampler_i { name, accept, apply, reset, clone, free, backend_init, backend_accept, backend_apply, backend_set_input, backend_reset, copy_state }
         llama_sampler { iface, ctx }

@@ -9,14 +9,16 @@ mod terminal;
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use llamakit::chat::{AnswerParser, AnswerPart, ChatTemplate, Message, Thinking};
 use llamakit::sampler::Sampler;
-use llamakit::{Context, ContextParams, EndReason, Model, ModelParams, Token, Usage};
+use llamakit::{Context, ContextParams, EndReason, Model, ModelParams, Token, Usage, gguf};
 use llamakit_testkit::fetch;
 
-use conversation::Conversation;
+use conversation::{Conversation, Prompt};
 use interrupt::Interrupt;
 use options::{Options, Parsed};
 use terminal::{Input, Output, note};
@@ -101,13 +103,16 @@ struct Chat<'a> {
     /// The model's file name.
     name: String,
     context: Context,
-    conversation: Conversation,
+    /// `None` continues plain text.
+    conversation: Option<Conversation>,
     interrupt: Interrupt,
     output: Output,
 }
 
 /// What one answer took.
 struct Answer {
+    said: Message,
+    /// As the model wrote it.
     text: String,
     tokens: Vec<Token>,
     usage: Usage,
@@ -125,16 +130,16 @@ impl<'a> Chat<'a> {
         let name = path
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        // Found out before a large model is loaded and anybody has typed anything.
+        let conversation = match options.raw {
+            true => None,
+            false => Some(conversation(&path, options)?),
+        };
         let mut params = ModelParams::new();
         if let Some(layers) = options.gpu_layers {
             params = params.gpu_layers(layers);
         }
         let model = Model::load_with_progress(path, &params, terminal::load_progress())?;
-        // Found out before anybody has typed anything.
-        let conversation = Conversation::new(options.system.as_deref());
-        if !options.raw {
-            conversation.check_template(&model)?;
-        }
         let context = Context::new(&model, &context_params(&model, options))?;
         let interrupt = Interrupt::install(context.abort_handle())?;
         Ok(Self {
@@ -149,28 +154,19 @@ impl<'a> Chat<'a> {
 
     /// Answers one message; false when Ctrl-C stopped the answer.
     fn turn(&mut self, message: &str) -> Result<bool, Box<dyn Error>> {
-        let answer = if self.options.raw {
-            let tokens = self
-                .context
-                .model()
-                .vocab()
-                .tokenize(message, true, false)?;
-            self.answer(&tokens)?
-        } else {
-            let prompt = self
-                .conversation
-                .ask(message, &self.context, self.options.max_tokens)?;
-            if prompt.dropped > 0 {
-                note(format_args!(
-                    "(the context is full: forgot the oldest {} messages)",
-                    prompt.dropped
-                ));
+        let prompt = match &mut self.conversation {
+            None => Prompt::raw(message, self.context.model().vocab())?,
+            Some(conversation) => {
+                conversation.ask(message, &self.context, self.options.max_tokens)?
             }
-            let answer = self.answer(&prompt.tokens)?;
-            self.conversation
-                .answered(message, prompt, &answer.text, &answer.tokens);
-            answer
         };
+        if prompt.dropped > 0 {
+            note(format_args!(
+                "(the context is full: forgot the oldest {} messages)",
+                prompt.dropped
+            ));
+        }
+        let answer = self.answer(&prompt)?;
         match answer.end {
             Some(EndReason::MaxTokens) => note("(stopped by --max-tokens)"),
             Some(EndReason::ContextFull) => note("(stopped: the context is full; see --ctx)"),
@@ -179,12 +175,15 @@ impl<'a> Chat<'a> {
         if self.options.stats {
             note(stats(&answer));
         }
+        if let Some(conversation) = &mut self.conversation {
+            conversation.answered(message, prompt, answer.said, answer.text, &answer.tokens);
+        }
         Ok(!self.interrupt.was_pressed())
     }
 
-    fn answer(&mut self, tokens: &[Token]) -> Result<Answer, Box<dyn Error>> {
+    fn answer(&mut self, prompt: &Prompt) -> Result<Answer, Box<dyn Error>> {
         loop {
-            let answer = self.generate(tokens)?;
+            let answer = self.generate(prompt)?;
             let aborted = answer.end == Some(EndReason::Aborted);
             if aborted && answer.tokens.is_empty() && !self.interrupt.was_pressed() {
                 // A Ctrl-C that came after the end of the last answer stopped the start of this one.
@@ -195,7 +194,7 @@ impl<'a> Chat<'a> {
         }
     }
 
-    fn generate(&mut self, tokens: &[Token]) -> Result<Answer, Box<dyn Error>> {
+    fn generate(&mut self, prompt: &Prompt) -> Result<Answer, Box<dyn Error>> {
         // A sampler per answer: the prompt is told to it anew each time.
         let mut sampler = match &self.options.sampling {
             Some(params) => params.build()?,
@@ -205,21 +204,34 @@ impl<'a> Chat<'a> {
         let started = Instant::now();
         let mut generation = self
             .context
-            .generate(tokens, &mut sampler)?
-            .max_tokens(self.options.max_tokens);
+            .generate(&prompt.tokens, &mut sampler)?
+            .max_tokens(self.options.max_tokens)
+            .special_texts(prompt.format.markers())?;
         let prefilled = started.elapsed();
         let mut first = None;
         let mut text = String::new();
+        // There are no tools: what looks like a call is text.
+        let mut parser = AnswerParser::new(&prompt.format).tools(&[]);
+        let mut parts = Vec::new();
+        let mut show = |new: Vec<AnswerPart>| {
+            for part in new {
+                self.output.part(&part)?;
+                AnswerPart::merge(&mut parts, part);
+            }
+            io::Result::Ok(())
+        };
         while !self.interrupt.was_pressed()
             && let Some(piece) = generation.next()
         {
             let piece = piece?;
             first.get_or_insert_with(|| started.elapsed());
-            self.output.piece(&piece)?;
+            show(parser.push(&piece))?;
             text.push_str(&piece);
         }
+        show(parser.finish())?;
         let total = started.elapsed();
         Ok(Answer {
+            said: AnswerPart::message(&parts),
             text,
             tokens: generation.tokens().to_vec(),
             usage: generation.usage(),
@@ -227,6 +239,24 @@ impl<'a> Chat<'a> {
             times: [prefilled, first.unwrap_or(total), total],
         })
     }
+}
+
+/// An empty conversation in the format of the model's own template.
+fn conversation(path: &Path, options: &Options) -> Result<Conversation, Box<dyn Error>> {
+    let file = gguf::File::open(path)?;
+    let plain =
+        |error: llamakit::Error| format!("{error}; use --raw to let it continue plain text");
+    let template = ChatTemplate::from_gguf(&file).map_err(plain)?;
+    let mut thinking = Thinking::Default;
+    if options.no_think {
+        thinking = Thinking::Off;
+        if !template.capabilities()?.thinking_switch {
+            note("(the model's template has no switch for thinking: --no-think has no effect)");
+        }
+    }
+    let conversation = Conversation::new(template, options.system.as_deref(), thinking);
+    conversation.render("Hello").map_err(plain)?;
+    Ok(conversation)
 }
 
 fn context_params(model: &Model, options: &Options) -> ContextParams {

@@ -15,6 +15,7 @@ usage: chat [options]
   --model FILE        a GGUF file; without it SmolLM2 135M is fetched once (98 MB)
   -p, --prompt TEXT   answer once and exit; - reads the prompt from stdin
   --system TEXT       what the model is told before the conversation
+  --no-think          answer without thinking first, if the model can do that
   --raw               continue plain text: no chat template, no history
   --ctx N             context length in tokens (default: the model's, at most 4096)
   --max-tokens N      most tokens of one answer (default: 1024)
@@ -45,6 +46,7 @@ pub(crate) struct Options {
     pub(crate) model: Option<PathBuf>,
     pub(crate) prompt: Option<PromptSource>,
     pub(crate) system: Option<String>,
+    pub(crate) no_think: bool,
     pub(crate) raw: bool,
     pub(crate) ctx: Option<u32>,
     pub(crate) max_tokens: usize,
@@ -120,6 +122,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
         model: None,
         prompt: None,
         system: None,
+        no_think: false,
         raw: false,
         ctx: None,
         max_tokens: MAX_TOKENS,
@@ -141,6 +144,7 @@ fn read(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
                 });
             }
             Long("system") => options.system = Some(parser.value()?.string()?),
+            Long("no-think") => options.no_think = true,
             Long("raw") => options.raw = true,
             Long("ctx") => options.ctx = Some(number(parser, "--ctx")?),
             Long("max-tokens") => options.max_tokens = number(parser, "--max-tokens")?,
@@ -178,8 +182,13 @@ fn read(parser: &mut lexopt::Parser) -> Result<Parsed, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    if options.raw && options.system.is_some() {
-        return Err("--system needs a chat template, which --raw turns off".into());
+    for (option, given) in [
+        ("--system", options.system.is_some()),
+        ("--no-think", options.no_think),
+    ] {
+        if options.raw && given {
+            return Err(format!("{option} needs a chat template, which --raw turns off").into());
+        }
     }
     options.sampling = sampling.params()?;
     Ok(Parsed::Run(Box::new(options)))
@@ -234,6 +243,7 @@ mod tests {
             (&["--nonsense"], "--nonsense"),
             (&["--model"], "--model"),
             (&["stray"], "stray"),
+            (&["--raw", "--no-think"], "--no-think"),
         ] {
             let error = run(args).unwrap_err();
             assert!(error.contains(name), "{error}");

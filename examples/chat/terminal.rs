@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use llamakit::chat::AnswerPart;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
@@ -83,30 +84,58 @@ fn plain_line() -> Result<Option<String>, Box<dyn std::error::Error>> {
     }
 }
 
-/// Where answers go.
+/// Where answers go: thoughts first, dim on a terminal, then an empty line, then what is said.
 pub(crate) struct Output {
     is_terminal: bool,
+    /// Whether what was shown last of this answer was thought.
+    thought: Option<bool>,
+    /// White space at the end of thoughts, shown when more of them follows.
+    space: String,
 }
 
 impl Output {
     pub(crate) fn new() -> Self {
+        Self::to(io::stdout().is_terminal())
+    }
+
+    fn to(is_terminal: bool) -> Self {
         Self {
-            is_terminal: io::stdout().is_terminal(),
+            is_terminal,
+            thought: None,
+            space: String::new(),
         }
     }
 
-    /// Shows a piece of an answer at once.
-    pub(crate) fn piece(&self, piece: &str) -> io::Result<()> {
-        if self.is_terminal {
-            print(&printable(piece))
-        } else {
-            print(piece)
-        }
+    /// Shows a part of an answer at once.
+    pub(crate) fn part(&mut self, part: &AnswerPart) -> io::Result<()> {
+        print(&self.shown(part))
     }
 
     /// Ends the line of an answer.
-    pub(crate) fn end(&self) -> io::Result<()> {
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        *self = Self::to(self.is_terminal);
         print("\n")
+    }
+
+    fn shown(&mut self, part: &AnswerPart) -> String {
+        let thought = matches!(part, AnswerPart::Thinking(_));
+        let mut text = std::mem::take(&mut self.space);
+        if self.thought.is_some_and(|before| before != thought) {
+            text = "\n\n".to_owned();
+        }
+        text.push_str(part.text());
+        if thought {
+            self.space = text.split_off(text.trim_end().len());
+        }
+        if text.is_empty() {
+            return text;
+        }
+        self.thought = Some(thought);
+        match (self.is_terminal, thought) {
+            (false, _) => text,
+            (true, false) => printable(&text),
+            (true, true) => format!("\x1b[2m{}\x1b[0m", printable(&text)),
+        }
     }
 }
 
@@ -141,11 +170,28 @@ pub(crate) fn load_progress() -> impl FnMut(f32) -> ControlFlow<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{Output, printable};
+    use llamakit::chat::AnswerPart;
 
     #[test]
     fn a_model_cannot_command_the_terminal() {
         assert_eq!(printable("a\x1b[31mb\tc\nd\r\u{9b}2J"), "a[31mb\tc\nd2J");
         assert_eq!(printable("Grüße 🦀"), "Grüße 🦀");
+    }
+
+    #[test]
+    fn thoughts_are_dim_on_a_terminal_and_apart_everywhere() {
+        let parts = [
+            AnswerPart::Thinking("So\n".to_owned()),
+            AnswerPart::Thinking("it \x1b[0mis.\n".to_owned()),
+            AnswerPart::Content("It".to_owned()),
+            AnswerPart::Content(" is.".to_owned()),
+        ];
+        let shown = |mut output: Output| parts.each_ref().map(|part| output.shown(part)).concat();
+        assert_eq!(shown(Output::to(false)), "So\nit \x1b[0mis.\n\nIt is.");
+        let dim = "\x1b[2mSo\x1b[0m\x1b[2m\nit [0mis.\x1b[0m\n\nIt is.";
+        assert_eq!(shown(Output::to(true)), dim);
+        let mut plain = Output::to(true);
+        assert_eq!(plain.shown(&AnswerPart::Content(" a ".to_owned())), " a ");
     }
 }

@@ -87,6 +87,7 @@ impl Answer {
                 Event::Text(rest) => text.push_str(&rest),
                 Event::Finished(Finished {
                     reason: FinishReason::Failed(error),
+                    complete: None,
                     ..
                 }) => return Err(error),
                 Event::Finished(finished) => {

@@ -59,6 +59,8 @@ pub struct TokenEvent {
 pub enum FinishReason {
     /// The model drew a token that ends its answer.
     EndOfGeneration(Token),
+    /// The constraint's value is whole and can't go on.
+    Complete,
     /// This stop string would have come next.
     Stop(String),
     /// The request's limit of tokens.
@@ -81,6 +83,9 @@ pub enum FinishReason {
 pub struct Finished {
     /// Why it ended.
     pub reason: FinishReason,
+    /// Whether the text is a whole value of the request's constraint; `None` without a constraint. A
+    /// limit or a stop string may have cut it.
+    pub complete: Option<bool>,
     /// Tokens of the prompt as computed, after anything was dropped from it.
     pub prompt_tokens: usize,
     /// Tokens of the prompt that was submitted.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "constrain")]
+use crate::constrain::Constraint;
 use crate::lora::LoraAdapter;
 use crate::sampler::Sampler;
 use crate::segments::Segment;
@@ -72,6 +74,9 @@ pub struct Request {
     pub(super) sampler: Option<Sampler>,
     pub(super) max_tokens: Option<usize>,
     pub(super) stop: Vec<String>,
+    #[cfg(feature = "constrain")]
+    pub(super) constraint: Option<Constraint>,
+    pub(super) special_texts: Vec<String>,
     pub(super) ignore_eos: bool,
     pub(super) logprobs: Option<usize>,
     pub(super) namespace: Arc<str>,
@@ -94,6 +99,9 @@ impl Request {
             sampler: None,
             max_tokens: None,
             stop: Vec::new(),
+            #[cfg(feature = "constrain")]
+            constraint: None,
+            special_texts: Vec::new(),
             ignore_eos: false,
             logprobs: None,
             namespace: Arc::from(""),
@@ -125,6 +133,25 @@ impl Request {
     #[must_use]
     pub fn stop<S: Into<String>>(mut self, texts: impl IntoIterator<Item = S>) -> Self {
         self.stop = texts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Lets the answer be only what a constraint allows. It ends where the value is whole and can't go
+    /// on ([`FinishReason::Complete`](super::FinishReason::Complete)), or where it is whole and the model
+    /// ends it; [`Finished::complete`](super::Finished::complete) tells the latter from an answer that
+    /// was cut. Default: none.
+    #[cfg(feature = "constrain")]
+    #[must_use]
+    pub fn constraint(mut self, constraint: Constraint) -> Self {
+        self.constraint = Some(constraint);
+        self
+    }
+
+    /// Writes the control tokens of these names into the answer's text, so that a reader of tool calls
+    /// and thoughts finds them. Texts that are no control token are ignored. Default: none.
+    #[must_use]
+    pub fn special_texts<S: Into<String>>(mut self, texts: impl IntoIterator<Item = S>) -> Self {
+        self.special_texts = texts.into_iter().map(Into::into).collect();
         self
     }
 

@@ -155,14 +155,14 @@ impl Running {
     /// Draws the next token from the logits of its last one.
     pub(super) fn draw(&mut self, logits: &[f32], shared: &Shared) -> Result<(Drawn, Gaps)> {
         let mut gaps = Gaps::default();
-        let token = if self.job.ignore_eos {
-            self.job
-                .sampler
-                .sample_masked(logits, &mut |token| !shared.ends(token))?
-        } else {
-            self.job.sampler.sample(logits)?
+        let ends = |token| shared.ends(token);
+        let barred: Option<&dyn Fn(Token) -> bool> = match self.job.ignore_eos {
+            true => Some(&ends),
+            false => None,
         };
-        self.job.sampler.accept(token);
+        let job = &mut *self.job;
+        let token = job.guide.sample(&mut job.sampler, logits, barred)?;
+        job.sampler.accept(token);
         let now = Instant::now();
         match self.last_token_at.replace(now) {
             None => {
@@ -174,6 +174,7 @@ impl Running {
         if shared.ends(token) {
             return Ok((Drawn::End(FinishReason::EndOfGeneration(token)), gaps));
         }
+        let complete = self.job.guide.accept(token)?;
         self.generated += 1;
         let (logprob, top) = match self.job.logprobs {
             None => (None, Vec::new()),
@@ -183,10 +184,11 @@ impl Running {
             }
         };
         self.piece.clear();
+        let written = self.job.written.contains(&token);
         shared
             .model
             .vocab()
-            .append_piece(token, false, &mut self.piece)?;
+            .append_piece(token, written, &mut self.piece)?;
         let text = self.decoder.push(&self.piece);
         let found = self.stop.push(&text);
         self.job.events.send(Event::Token(TokenEvent {
@@ -202,6 +204,9 @@ impl Running {
             speculation.push(token);
         }
         self.tokens.push(token);
+        if complete {
+            return Ok((Drawn::End(FinishReason::Complete), gaps));
+        }
         if self.generated >= self.job.max_tokens {
             let reason = if self.job.bounded_by_window {
                 FinishReason::ContextFull
@@ -255,8 +260,11 @@ impl Running {
         }
         let now = Instant::now();
         let first = self.first_token_at.unwrap_or(now);
+        let whole = self.job.guide.is_whole();
+        let stopped = matches!(reason, FinishReason::Stop(_));
         self.job.events.send(Event::Finished(Finished {
             reason,
+            complete: whole.map(|whole| whole && !stopped),
             prompt_tokens: self.job.prompt.len(),
             submitted_tokens: self.job.submitted_tokens,
             cached_tokens: self.cached_tokens,

@@ -16,6 +16,7 @@ use super::request::Overflow;
 use super::schedule::Peer;
 use crate::context::AbortHandle;
 use crate::error::Result;
+use crate::guide::Guide;
 use crate::lora::LoraAdapter;
 use crate::model::Model;
 use crate::sampler::Sampler;
@@ -78,6 +79,10 @@ pub(super) struct Job {
     pub(super) window: usize,
     pub(super) overflow: Overflow,
     pub(super) stop: Vec<String>,
+    /// Control tokens that are written into the text.
+    pub(super) written: Vec<Token>,
+    /// What the answer may be, as far as it has come.
+    pub(super) guide: Guide,
     pub(super) ignore_eos: bool,
     pub(super) logprobs: Option<usize>,
     pub(super) adapters: Vec<(LoraAdapter, f32)>,
@@ -109,9 +114,10 @@ impl Job {
     }
 
     /// Ends a request that never ran.
-    pub(super) fn finish_unstarted(self, reason: FinishReason) {
+    pub(super) fn finish_unstarted(mut self, reason: FinishReason) {
         self.events.send(Event::Finished(Finished {
             reason,
+            complete: self.guide.is_whole(),
             prompt_tokens: self.prompt.len(),
             submitted_tokens: self.submitted_tokens,
             cached_tokens: 0,

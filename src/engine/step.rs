@@ -196,7 +196,10 @@ impl Generator {
         let Some(speculation) = running.speculation.as_mut().filter(|_| survives) else {
             return Vec::new();
         };
-        let found = speculation.look_up(most).to_vec();
+        // What may not be drawn need not be checked.
+        let guide = &mut running.job.guide;
+        let mut found = speculation.look_up(most).to_vec();
+        found.truncate(guide.count_allowed(&found));
         let drafts = speculation.to_draft(most);
         let Some(draft) = self
             .draft
@@ -210,8 +213,9 @@ impl Generator {
         match draft.guess(running.seq, &running.tokens, drafts, threads) {
             // It still reads, which is no fault of its guesses.
             Ok(guesses) if guesses.is_empty() => guesses,
-            Ok(guesses) => {
+            Ok(mut guesses) => {
                 speculation.drafted(started.elapsed());
+                guesses.truncate(guide.count_allowed(&guesses));
                 guesses
             }
             Err(error) => {

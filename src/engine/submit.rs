@@ -12,6 +12,7 @@ use super::request::{EnginePrompt, Overflow, Request};
 use super::shared::{Job, Shared, Work, lock};
 use crate::context::check_adapters;
 use crate::error::{Error, ErrorKind};
+use crate::guide::Guide;
 use crate::sampler::Sampler;
 use crate::token::Token;
 
@@ -77,6 +78,10 @@ pub(super) fn generate(shared: &Arc<Shared>, request: Request) -> Result<Answer,
         _ => window - prompt.len(),
     };
     let max_tokens = request.max_tokens.unwrap_or(usize::MAX);
+    #[cfg(feature = "constrain")]
+    let guide = Guide::new(request.constraint.as_ref(), model.vocab())?;
+    #[cfg(not(feature = "constrain"))]
+    let guide = Guide::default();
     let (events, receiver) = channel();
     let control = shared.control(request.deadline);
     let job = Job {
@@ -93,6 +98,8 @@ pub(super) fn generate(shared: &Arc<Shared>, request: Request) -> Result<Answer,
         window,
         overflow: request.overflow,
         stop: request.stop,
+        written: model.vocab().control_tokens(&request.special_texts)?,
+        guide,
         ignore_eos: request.ignore_eos,
         logprobs: request.logprobs,
         adapters: request.adapters,

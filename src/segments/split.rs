@@ -78,6 +78,17 @@ impl SpecialTokens {
         }
     }
 
+    /// The control token of this name.
+    pub(crate) fn control(&self, name: &str) -> Option<Token> {
+        let first = self
+            .by_text
+            .partition_point(|special| special.text.as_str() < name);
+        let mut named = self.by_text[first..]
+            .iter()
+            .take_while(|special| special.text == name);
+        Some(named.find(|special| special.control)?.token)
+    }
+
     /// The special tokens and texts of a prompt, in order.
     ///
     /// Longer names are looked for first, in all of the text, then shorter ones in what is left.

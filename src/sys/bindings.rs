@@ -246,12 +246,6 @@ pub struct llama_logit_bias {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
-pub struct llama_chat_message {
-    pub role: *const ::core::ffi::c_char,
-    pub content: *const ::core::ffi::c_char,
-}
-#[repr(C)]
-#[derive(Debug, Copy, Clone)]
 pub struct llama_adapter_lora {
     _unused: [u8; 0],
 }
@@ -747,15 +741,6 @@ unsafe extern "C" {
         index: i32,
         buf: *mut ::core::ffi::c_char,
         size: usize,
-        out: *mut i32,
-    ) -> lk_status;
-    pub fn lk_chat_apply_template(
-        tmpl: *const ::core::ffi::c_char,
-        chat: *const llama_chat_message,
-        n_msg: usize,
-        add_assistant: bool,
-        buf: *mut ::core::ffi::c_char,
-        length: i32,
         out: *mut i32,
     ) -> lk_status;
     pub fn lk_model_get_vocab(model: *const llama_model, out: *mut *const llama_vocab)

@@ -36,7 +36,7 @@ pub(crate) use adapter::RawAdapter;
 pub(crate) use context::{RawBatch, RawContext};
 pub(crate) use device::{RawDevice, devices};
 pub(crate) use fault::Fault;
-pub(crate) use model::{LoadSource, MAX_DEVICES, RawModel, RawModelParams, apply_chat_template};
+pub(crate) use model::{LoadSource, MAX_DEVICES, RawModel, RawModelParams};
 pub(crate) use quantize::{RawQuantize, quantize};
 pub(crate) use runtime::{init, system_info};
 pub(crate) use vocab::RawVocab;

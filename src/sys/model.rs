@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bindings::{
     LLAMA_KV_OVERRIDE_TYPE_BOOL, LLAMA_KV_OVERRIDE_TYPE_FLOAT, LLAMA_KV_OVERRIDE_TYPE_INT,
-    LLAMA_KV_OVERRIDE_TYPE_STR, ggml_backend_dev_t, lk_chat_apply_template, lk_model_chat_template,
-    lk_model_cls_label, lk_model_default_params, lk_model_desc, lk_model_free, lk_model_ftype_name,
-    lk_model_get_info, lk_model_info, lk_model_load_from_handle, lk_model_load_from_splits,
-    lk_model_meta_count, lk_model_meta_key_by_index, lk_model_meta_val_by_index,
-    llama_chat_message, llama_model, llama_model_kv_override, llama_model_params,
+    LLAMA_KV_OVERRIDE_TYPE_STR, ggml_backend_dev_t, lk_model_chat_template, lk_model_cls_label,
+    lk_model_default_params, lk_model_desc, lk_model_free, lk_model_ftype_name, lk_model_get_info,
+    lk_model_info, lk_model_load_from_handle, lk_model_load_from_splits, lk_model_meta_count,
+    lk_model_meta_key_by_index, lk_model_meta_val_by_index, llama_model, llama_model_kv_override,
+    llama_model_params,
 };
 use super::device::RawDevice;
 use super::fault::{Fault, guarded};
@@ -245,47 +245,6 @@ impl Drop for RawModel {
         // SAFETY: loaded by `load` and freed once; contexts, adapters and vocabularies hold an
         // Arc of this owner, so none is left.
         let _ = unsafe { lk_model_free(self.pointer.as_ptr()) };
-    }
-}
-
-/// Formats messages with upstream's own list of known templates. `None`: template not known.
-pub(crate) fn apply_chat_template(
-    template: &CStr,
-    messages: &[(CString, CString)],
-    add_assistant: bool,
-) -> Result<Option<String>, Fault> {
-    let messages: Vec<llama_chat_message> = messages
-        .iter()
-        .map(|(role, content)| llama_chat_message {
-            role: role.as_ptr(),
-            content: content.as_ptr(),
-        })
-        .collect();
-    let mut text = vec![0_u8; 1024];
-    loop {
-        let mut length = 0;
-        // SAFETY: every pointer is NUL-terminated and lives through the call; upstream writes at
-        // most the given number of bytes.
-        guarded(unsafe {
-            lk_chat_apply_template(
-                template.as_ptr(),
-                messages.as_ptr(),
-                messages.len(),
-                add_assistant,
-                text.as_mut_ptr().cast(),
-                i32::try_from(text.len()).unwrap_or(i32::MAX),
-                &mut length,
-            )
-        })?;
-        let Ok(length) = usize::try_from(length) else {
-            return Ok(None);
-        };
-        // Upstream copies without a terminator when the buffer is exactly full.
-        if length <= text.len() {
-            text.truncate(length);
-            return Ok(Some(String::from_utf8_lossy(&text).into_owned()));
-        }
-        text.resize(length, 0);
     }
 }
 

@@ -280,10 +280,6 @@ lk_status lk_model_meta_val_by_index(const struct llama_model * model, int32_t i
     return guarded([&] { *out = llama_model_meta_val_str_by_index(model, index, buf, size); });
 }
 
-lk_status lk_chat_apply_template(const char * tmpl, const struct llama_chat_message * chat, size_t n_msg, bool add_assistant, char * buf, int32_t length, int32_t * out) {
-    return guarded([&] { *out = llama_chat_apply_template(tmpl, chat, n_msg, add_assistant, buf, length); });
-}
-
 // Vocabulary
 
 lk_status lk_model_get_vocab(const struct llama_model * model, const struct llama_vocab ** out) {

@@ -69,7 +69,6 @@ lk_status lk_model_cls_label(const struct llama_model * model, uint32_t index, c
 lk_status lk_model_meta_count(const struct llama_model * model, int32_t * out);
 lk_status lk_model_meta_key_by_index(const struct llama_model * model, int32_t index, char * buf, size_t size, int32_t * out);
 lk_status lk_model_meta_val_by_index(const struct llama_model * model, int32_t index, char * buf, size_t size, int32_t * out);
-lk_status lk_chat_apply_template(const char * tmpl, const struct llama_chat_message * chat, size_t n_msg, bool add_assistant, char * buf, int32_t length, int32_t * out);
 
 // Vocabulary
 struct lk_vocab_info {

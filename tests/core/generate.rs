@@ -117,6 +117,39 @@ fn a_generation_ends_for_the_reason_it_gives() {
 }
 
 #[test]
+fn control_tokens_are_text_for_those_who_ask_for_them() {
+    let mut context = context(&tiny::llama(), &params());
+    let name = "<|im_start|>";
+    let start = context
+        .model()
+        .vocab()
+        .control_token(name)
+        .unwrap()
+        .unwrap();
+    let mut sampler = Sampler::builder()
+        .stage(Stage::LogitBias([(start, 1000.0)].into()))
+        .stage(Stage::Greedy)
+        .build()
+        .unwrap();
+    for (texts, expected) in [
+        (&[][..], ""),
+        (&[name, "<none>"], "<|im_start|><|im_start|>"),
+    ] {
+        let mut run = context
+            .generate(&run_of(5, 1), &mut sampler)
+            .unwrap()
+            .max_tokens(2)
+            .special_texts(texts)
+            .unwrap();
+        let text: String = run.by_ref().map(Result::unwrap).collect();
+        assert_eq!(
+            (text.as_str(), run.tokens()),
+            (expected, &[start, start][..])
+        );
+    }
+}
+
+#[test]
 fn a_full_context_ends_a_generation_and_not_the_context() {
     for tiny in every_memory() {
         let mut context = context(&tiny, &params());

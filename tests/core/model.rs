@@ -3,8 +3,9 @@
 use std::io::{Seek, SeekFrom};
 use std::ops::ControlFlow;
 
-use llamakit::gguf::Overrides;
-use llamakit::{ChatMessage, Context, ErrorKind, LoadMode, Model, ModelParams, Token, VocabType};
+use llamakit::chat::{ChatTemplate, Conversation, Message};
+use llamakit::gguf::{self, Overrides};
+use llamakit::{Context, ErrorKind, LoadMode, Model, ModelParams, Result, Token, VocabType};
 use llamakit_testkit::tiny::{self, Tiny};
 
 use crate::{A, assert_within, decode, fresh_logits, load, params, refused, run_of};
@@ -263,38 +264,55 @@ fn a_vocabulary_alone_tokenizes_but_does_not_compute() {
     }
 }
 
+fn template(tiny: &Tiny) -> Result<ChatTemplate> {
+    ChatTemplate::from_gguf(&gguf::File::open(tiny.path())?)
+}
+
 #[test]
-fn chat_templates_are_applied() {
-    let messages = [
-        ChatMessage::new("system", "Be brief."),
-        ChatMessage::new("user", "Hello"),
-    ];
-    let model = load(&tiny::llama());
-    assert!(
-        model
-            .chat_template(None)
-            .unwrap()
-            .unwrap()
-            .contains("<|im_start|>")
-    );
+fn the_chat_template_is_that_of_the_file() {
+    let tiny = tiny::llama();
+    let model = load(&tiny);
+    let source = model.chat_template(None).unwrap().unwrap();
+    assert!(source.contains("<|im_start|>"), "{source}");
+    assert_eq!(template(&tiny).unwrap().source(), source);
     assert_eq!(model.chat_template(Some("no such one")).unwrap(), None);
-    let head = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n";
-    assert_eq!(model.apply_chat_template(&messages, false).unwrap(), head);
-    let open = format!("{head}<|im_start|>assistant\n");
-    assert_eq!(model.apply_chat_template(&messages, true).unwrap(), open);
-    // Longer than any first guess of the buffer.
-    let long = "x".repeat(100_000);
-    let text = model
-        .apply_chat_template(&[ChatMessage::new("user", &long)], false)
-        .unwrap();
-    assert_eq!(text, format!("<|im_start|>user\n{long}<|im_end|>\n"));
-    let nul = model.apply_chat_template(&[ChatMessage::new("user", "a\0b")], true);
+    let nul = model.chat_template(Some("a\0b"));
     refused(nul, ErrorKind::InvalidArgument, &["NUL"]);
-    let none = load(&tiny::bert()).apply_chat_template(&messages, true);
-    refused(none, ErrorKind::Unsupported, &["template"]);
-    let unknown = tiny::llama().with("tokenizer.chat_template", "{{ something_else }}");
-    let unknown = load(&unknown).apply_chat_template(&messages, true);
-    refused(unknown, ErrorKind::Unsupported, &["template"]);
+    // Its vocabulary is that of no chat model.
+    let bert = tiny::bert();
+    assert_eq!(load(&bert).chat_template(None).unwrap(), None);
+    let none = template(&bert);
+    refused(none, ErrorKind::Unsupported, &["no chat template", "bert"]);
+}
+
+#[test]
+fn a_conversation_becomes_the_tokens_of_a_prompt() {
+    for (tiny, begin, end, answer) in [
+        (tiny::llama(), "<|im_start|>", "<|im_end|>", "assistant"),
+        // This template writes BOS, which the vocabulary wants to be added.
+        (tiny::gemma3(), "<start_of_turn>", "<end_of_turn>", "model"),
+    ] {
+        let vocab = load(&tiny).vocab().clone();
+        let asked = format!("What is {end}?");
+        let messages = [Message::system("Be brief."), Message::user(asked.as_str())];
+        let prompt = template(&tiny)
+            .unwrap()
+            .render(&Conversation::new(messages));
+        let tokens = vocab
+            .tokenize_segments(&prompt.unwrap(), true)
+            .unwrap()
+            .tokens;
+        let bos = if vocab.adds_bos() { "<s>" } else { "" };
+        assert_eq!(
+            vocab.detokenize(&tokens, false, true).unwrap(),
+            format!(
+                "{bos}{begin}system\nBe brief.{end}\n{begin}user\n{asked}{end}\n{begin}{answer}\n"
+            )
+        );
+        let end = vocab.control_token(end).unwrap().unwrap();
+        // The user's is text.
+        assert_eq!(tokens.iter().filter(|token| **token == end).count(), 2);
+    }
 }
 
 #[test]

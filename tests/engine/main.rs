@@ -7,6 +7,7 @@ mod cache;
 mod canary;
 mod cancel;
 mod capacity;
+mod constrain;
 mod disk;
 mod draft;
 mod pooled;

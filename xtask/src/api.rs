@@ -52,7 +52,7 @@ fn rustdoc_json(root: &Path, target: &Path) -> Result<Value, String> {
             "llamakit",
             "--lib",
             "--features",
-            "stream,chat",
+            "stream,chat,constrain",
             "--target-dir",
         ])
         .arg(target)

@@ -223,11 +223,17 @@ impl AnswerFormat {
         self
     }
 
+    /// [`special_tokens`](Self::special_tokens) with the control tokens of a model file.
+    #[must_use]
+    pub fn tokens_from_gguf(self, file: &crate::gguf::File) -> Self {
+        self.special_tokens(crate::chat::template::gguf::control_tokens(file))
+    }
+
     /// The texts that a parser of this format looks for.
     ///
     /// Where the vocabulary has one as a token of its own, the answer's text must contain it:
     /// control tokens, which are usually not turned into text, must be if their text is one of
-    /// these.
+    /// these (`Generation::special_texts`, and `Request::special_texts` of the engine).
     #[must_use]
     pub fn markers(&self) -> Vec<String> {
         let program = Program::of(&self.calls);

@@ -30,30 +30,13 @@ pub(super) fn names(file: &File) -> Vec<String> {
 
 /// The texts of the vocabulary's special tokens. What is not in the file, or is no text, is left out.
 pub(super) fn special_texts(file: &File) -> SpecialTexts {
-    let array = |key: &str| match file.get(key) {
-        Some(ValueRef::Array(array)) => Some(array),
-        _ => None,
-    };
-    let tokens: Vec<&[u8]> = array("tokenizer.ggml.tokens")
-        .and_then(|array| array.strings())
-        .map(Iterator::collect)
-        .unwrap_or_default();
-    let text = |token: Option<&&[u8]>| {
-        let text = std::str::from_utf8(token?).ok()?;
-        (!text.is_empty()).then(|| text.to_owned())
-    };
+    let tokens = tokens(file);
     let named = |name: &str| {
         let id = file
             .get(&format!("tokenizer.ggml.{name}_token_id"))?
             .as_u64()?;
-        text(tokens.get(usize::try_from(id).ok()?))
+        text(tokens.get(usize::try_from(id).ok()?)?)
     };
-    let types = array("tokenizer.ggml.token_type").map(|array: ArrayRef| array.numbers::<i32>());
-    let types = types.flatten().into_iter().flatten();
-    let control = tokens
-        .iter()
-        .zip(types)
-        .filter(|(_, kind)| *kind == CONTROL);
     SpecialTexts {
         bos: named("bos"),
         eos: named("eos"),
@@ -62,8 +45,36 @@ pub(super) fn special_texts(file: &File) -> SpecialTexts {
         pad: named("padding"),
         cls: named("cls"),
         mask: named("mask"),
-        control: control.filter_map(|(token, _)| text(Some(token))).collect(),
+        control: control_tokens(file).map(|(text, _)| text).collect(),
     }
+}
+
+/// The vocabulary's control tokens that have a text, and their numbers.
+pub(in crate::chat) fn control_tokens(file: &File) -> impl Iterator<Item = (String, u32)> {
+    let types = array(file, "tokenizer.ggml.token_type");
+    let types = types.and_then(|array| array.numbers::<i32>());
+    let tokens = tokens(file).into_iter().zip(types.into_iter().flatten());
+    tokens
+        .zip(0..)
+        .filter(|((_, kind), _)| *kind == CONTROL)
+        .filter_map(|((token, _), id)| Some((text(token)?, id)))
+}
+
+fn tokens(file: &File) -> Vec<&[u8]> {
+    let strings = array(file, "tokenizer.ggml.tokens").and_then(|array| array.strings());
+    strings.map(Iterator::collect).unwrap_or_default()
+}
+
+fn array<'f>(file: &'f File, key: &str) -> Option<ArrayRef<'f>> {
+    match file.get(key) {
+        Some(ValueRef::Array(array)) => Some(array),
+        _ => None,
+    }
+}
+
+fn text(token: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(token).ok()?;
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Says in which file the template is.

@@ -1,7 +1,7 @@
 //! A model's chat template, of either language.
 
 mod fit;
-mod gguf;
+pub(super) mod gguf;
 mod known;
 pub(in crate::chat) mod units;
 

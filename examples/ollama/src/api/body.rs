@@ -72,25 +72,6 @@ pub fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<Parsed<T>, Bad
     }
 }
 
-/// Reads a part of a request from JSON that was kept as it came; `at` is the part's path.
-pub(crate) fn part<T: for<'de> Deserialize<'de>>(
-    at: &str,
-    value: &serde_json::Value,
-) -> Result<T, BadBody> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let field = match path.as_str() {
-            "." => at.to_owned(),
-            path if path.starts_with('[') => format!("{at}{path}"),
-            path => format!("{at}.{path}"),
-        };
-        BadBody::Field {
-            field,
-            cause: error.inner().to_string(),
-        }
-    })
-}
-
 /// `messages.0.foo` of one crate as `messages[0].foo`, which the other writes.
 fn readable(path: &str) -> String {
     let mut out = String::new();

@@ -227,6 +227,9 @@ pub struct RunningModel {
     pub processor_reason: String,
     /// `loading`, `ready` or `stopping`. Not in Ollama's replies.
     pub state: String,
+    /// The share of the weights that is loaded, while it is loading. Not in Ollama's replies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f32>,
     /// Requests that run or wait. Not in Ollama's replies.
     pub requests: u64,
 }

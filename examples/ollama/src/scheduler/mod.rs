@@ -121,12 +121,7 @@ struct State {
 
 struct Waiter {
     key: Key,
-    sender: oneshot::Sender<Result<Granted, Refused>>,
-}
-
-struct Granted {
-    client: RunnerClient,
-    info: Arc<Info>,
+    sender: oneshot::Sender<Result<RunnerClient, Refused>>,
 }
 
 struct Runner {
@@ -156,7 +151,7 @@ pub(crate) struct LoadedModel {
     /// `None`: never, or it is busy.
     pub expires: Option<SystemTime>,
     pub keep_alive: KeepAlive,
-    pub parallel: u32,
+    /// Share of the weights that is loaded.
     pub progress: f32,
 }
 
@@ -166,7 +161,6 @@ pub(crate) struct Lease {
     ticket: Ticket,
     since: Instant,
     pub client: RunnerClient,
-    pub info: Arc<Info>,
     /// How long it took to get it.
     pub waited: Duration,
 }
@@ -284,8 +278,7 @@ impl Scheduler {
             shared: Arc::clone(&self.shared),
             ticket,
             since: Instant::now(),
-            client: granted.client,
-            info: granted.info,
+            client: granted,
             waited: began.elapsed(),
         })
     }
@@ -334,7 +327,6 @@ impl Scheduler {
                 requests: model.running.len() + state.plan.pending_of(key),
                 expires: model.expires().and_then(until),
                 keep_alive: model.keep_alive,
-                parallel: model.wants.spec.parallel,
                 progress: runner.progress,
             })
         });
@@ -454,16 +446,13 @@ impl Shared {
         let Some(waiter) = state.waiters.remove(&ticket) else {
             return;
         };
-        let Some(Runner { client: Some(client), info, .. }) = state.runners.get(&waiter.key) else {
+        let Some(Runner { client: Some(client), .. }) = state.runners.get(&waiter.key) else {
             return;
         };
-        let granted = Granted {
-            client: client.clone(),
-            info: Arc::clone(info),
-        };
+        let client = client.clone();
         state.granted += 1;
         // A sender that has gone gives the ticket back itself.
-        let _ = waiter.sender.send(Ok(granted));
+        let _ = waiter.sender.send(Ok(client));
     }
 
     /// Tells all who wait for this model that it can't be had.

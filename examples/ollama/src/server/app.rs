@@ -1,7 +1,7 @@
 //! What all routes share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -44,8 +44,6 @@ pub(crate) struct Rules {
     pub flash_attention: Option<bool>,
     /// Whether prompts are logged.
     pub log_prompts: bool,
-    /// How long running answers may take when the server ends.
-    pub drain: Duration,
 }
 
 /// Tokens of a context when nobody says.

@@ -165,7 +165,6 @@ pub(crate) fn app(
             kv_cache: settings.kv_cache_type.clone().unwrap_or_else(|| "f16".to_owned()),
             flash_attention: settings.flash_attention,
             log_prompts: settings.debug == crate::settings::Debug::Trace,
-            drain: DRAIN,
         },
         metrics: Metrics::default(),
         transfer,

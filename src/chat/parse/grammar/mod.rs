@@ -11,6 +11,8 @@ use self::lark::Lark;
 use super::format::{AnswerFormat, CallFormat};
 use super::program::Program;
 use crate::chat::message::Tool;
+#[cfg(feature = "constrain")]
+use crate::constrain::Constraint;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether and what a model may call.
@@ -78,6 +80,25 @@ impl AnswerFormat {
             self.start(&mut lark, &allowed, auto, parallel)?
         };
         Ok(Some(lark.finish(&start)))
+    }
+
+    /// What an answer must be that calls only these tools: [`call_grammar`](Self::call_grammar), to
+    /// be obeyed.
+    ///
+    /// # Errors
+    /// As [`call_grammar`](Self::call_grammar), and as [`Constraint::lark`] for arguments that can't
+    /// be constrained to their schema.
+    #[cfg(feature = "constrain")]
+    pub fn call_constraint(
+        &self,
+        tools: &[Tool],
+        choice: &ToolChoice,
+        parallel: bool,
+    ) -> Result<Option<Constraint>> {
+        let grammar = self.call_grammar(tools, choice, parallel)?;
+        grammar
+            .map(|grammar| Constraint::lark(&grammar))
+            .transpose()
     }
 
     fn start(

@@ -154,6 +154,7 @@ pub(crate) async fn ps(State(app): State<Arc<App>>) -> Result<Response, ApiError
         processor: processor(model.memory.total(), model.info.gpu_memory),
         processor_reason: model.info.cpu_reason.clone(),
         state: model.state.to_owned(),
+        progress: (model.state == "loading").then_some(model.progress),
         requests: model.requests as u64,
     });
     reply::json(&PsResponse {
