@@ -102,15 +102,25 @@ struct Will {
     bad: Option<String>,
 }
 
+/// The last thing that a prompt wants: from its word to the end of the message or line.
+fn last_wish(prompt: &str) -> &str {
+    let words = ["say:", "count:", "slow:", "hang", "die", "bad:"];
+    let starts = words.iter().flat_map(|word| prompt.match_indices(word).map(|(at, _)| at));
+    let begins = |at: &usize| {
+        let before = prompt.get(..*at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|c| matches!(c, '\n' | '>' | ']'))
+    };
+    let Some(at) = starts.filter(begins).max() else {
+        return "";
+    };
+    let wish = prompt.get(at..).unwrap_or("");
+    let end = wish.find("<|end|>").or_else(|| wish.find('\n'));
+    wish.get(..end.unwrap_or(wish.len())).unwrap_or("")
+}
+
 fn will(prompt: &str, request: &Completion) -> Will {
     let mut will = Will::default();
-    let mut rest = prompt
-        .split(['\n', '|', '>'])
-        .map(str::trim)
-        .rfind(|line| {
-            ["say:", "count:", "slow:", "hang", "die", "bad:"].iter().any(|word| line.starts_with(word))
-        })
-        .unwrap_or("");
+    let mut rest = last_wish(prompt);
     if let Some(slow) = rest.strip_prefix("slow:") {
         let (time, after) = slow.split_once(' ').unwrap_or((slow, ""));
         will.slow = Duration::from_millis(time.parse().unwrap_or(10));
@@ -365,7 +375,7 @@ impl Launcher for FakeLauncher {
                 runtime.shutdown_background();
                 drop(reports_in);
             });
-            Ok(Launched { reports, control, token: token.into() })
+            Ok(Launched { reports, control, token: token.into(), pid: None })
         })
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Launched {
     pub control: Control,
     /// What requests to it must carry.
     pub token: Arc<str>,
+    /// The process, where it is one.
+    pub pid: Option<u32>,
 }
 
 /// Tells a runner to go on, or ends it.
@@ -107,6 +109,7 @@ impl Launcher for ProcessLauncher {
                 tracing::error!(%error, "cannot start a runner");
                 Failure::new(FailureKind::Internal, "a runner can't be started")
             })?;
+            let pid = child.id();
             let (control, orders) = Control::new();
             let (sender, reports) = mpsc::unbounded_channel();
             let hello = Hello {
@@ -118,6 +121,7 @@ impl Launcher for ProcessLauncher {
                 reports,
                 control,
                 token: token.into(),
+                pid,
             })
         })
     }

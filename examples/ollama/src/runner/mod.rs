@@ -13,6 +13,8 @@ pub(crate) mod wire;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -77,7 +77,7 @@ async fn follow(shared: &Arc<Shared>, key: &Key, mut launched: Launched) {
                 )));
             }
             Some(Report::Failed(failure)) => {
-                tracing::warn!(%failure, "a model can't be loaded");
+                tracing::warn!(pid = launched.pid, %failure, "a model can't be loaded");
                 shared.fail(key, &failure);
             }
         }
