@@ -57,7 +57,7 @@ async fn heads_that_are_no_http_or_too_long() {
     for request in [
         "\r\n\r\n".to_owned(),
         "GET\r\n\r\n".to_owned(),
-        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_owned() + "\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03".to_owned() + "\r\n\r\n",
         format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(200_000)),
         format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(10_000)),
         "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n".to_owned(),
