@@ -5,6 +5,8 @@ use crate::constrain::{Constraint, Matcher};
 #[cfg(feature = "constrain")]
 use crate::error::Error;
 use crate::error::Result;
+#[cfg(feature = "constrain")]
+use crate::sampler::Allowed;
 use crate::sampler::Sampler;
 use crate::token::Token;
 #[cfg(feature = "constrain")]
@@ -37,9 +39,8 @@ impl Guide {
         let Some(matcher) = &mut self.matcher else {
             return unguided(sampler, logits, barred);
         };
-        let mut allows =
-            |token| !barred.is_some_and(|barred| barred(token)) && matcher.allows(token);
-        let error = match sampler.sample_masked(logits, &mut allows) {
+        let mut allowed = Guided { matcher, barred };
+        let error = match sampler.sample_allowed(logits, &mut allowed) {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
@@ -75,6 +76,26 @@ impl Guide {
             None => tokens.len(),
             Some(matcher) => matcher.count_allowed(tokens),
         }
+    }
+}
+
+/// What the constraint allows and is not barred.
+#[cfg(feature = "constrain")]
+struct Guided<'a> {
+    matcher: &'a mut Matcher,
+    barred: Option<&'a dyn Fn(Token) -> bool>,
+}
+
+#[cfg(feature = "constrain")]
+impl Allowed for Guided<'_> {
+    fn allows(&mut self, token: Token) -> bool {
+        !self.barred.is_some_and(|barred| barred(token)) && self.matcher.allows(token)
+    }
+
+    fn few(&mut self) -> Option<Vec<Token>> {
+        let mut few = self.matcher.few()?;
+        few.retain(|&token| !self.barred.is_some_and(|barred| barred(token)));
+        Some(few)
     }
 }
 

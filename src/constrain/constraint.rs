@@ -84,18 +84,19 @@ impl Constraint {
     /// `x-` are passed over. Every other keyword is an error: to pass over it would leave the answer
     /// less constrained than was asked for.
     ///
-    /// The answer is narrower than the schema in what a reader of JSON doesn't see or need: properties
-    /// come in the order in which the schema names them and further ones after them; between the parts
-    /// there may be one blank, or one or two line breaks with up to 20 blanks or tabs; strings have no
-    /// `\u` and `\/`; numbers have at most 18 digits before the point, 40 after it and 2 in an exponent; integers and multiples are
-    /// above -10^15, multiples below 10^15, where the schema has no bounds.
-    /// A schema that only says what objects look like at its root means an object.
+    /// The answer is narrower than the schema in what a reader of JSON doesn't see or need:
+    /// properties come in the order in which the schema names them and further ones after them;
+    /// between the parts there may be one blank, or one or two line breaks with up to 20 blanks or
+    /// tabs; strings have no `\u` and `\/`; numbers have at most 18 digits before the point, 40
+    /// after it and 2 in an exponent; integers and multiples are above -10^15, multiples below
+    /// 10^15, where the schema has no bounds. A schema that only says what objects look like at its
+    /// root means an object.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for what is no schema or accepts no finite value,
-    /// [`ErrorKind::Unsupported`] for what can't be obeyed or is too large. The message names the keyword
-    /// and its place as a JSON Pointer.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) for what is no schema or accepts no finite
+    /// value, [`ErrorKind::Unsupported`](crate::ErrorKind) for what can't be obeyed or is too
+    /// large. The message names the keyword and its place as a JSON Pointer.
     pub fn json_schema(schema: &Value) -> Result<Self> {
         with_stack(|| {
             let checked = schema::check(schema)?;
@@ -109,8 +110,8 @@ impl Constraint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for what is no regular expression or matches no text,
-    /// [`ErrorKind::Unsupported`] for what can't be obeyed or is too large.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) for what is no regular expression or matches no text,
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind) for what can't be obeyed or is too large.
     pub fn regex(pattern: &str) -> Result<Self> {
         with_stack(|| {
             let what = "regular expression";
@@ -124,8 +125,8 @@ impl Constraint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] without a text that is not empty; [`ErrorKind::Unsupported`] for
-    /// more than 10,000 texts or too long ones.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) without a text that is not empty;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind) for more than 10,000 texts or too long ones.
     pub fn choice<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self> {
         let texts = texts.into_iter().take(limits::CHOICES + 1);
         let texts: Vec<String> = texts.map(|text| text.as_ref().to_owned()).collect();
@@ -149,8 +150,9 @@ impl Constraint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for what is no grammar, [`ErrorKind::Unsupported`] for what can't
-    /// be obeyed (`stop=`, `temperature=`, bytes that are not UTF-8) or is too large.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) for what is no grammar,
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind) for what can't be obeyed (`stop=`,
+    /// `temperature=`, bytes that are not UTF-8) or is too large.
     pub fn lark(grammar: &str) -> Result<Self> {
         with_stack(|| Self::from_lark(Lark::read(grammar)?, "Lark grammar"))
     }
@@ -160,9 +162,9 @@ impl Constraint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for what is no grammar: the message names line and rule, also of
-    /// rules that are not defined, begin with themselves, or match no finite text.
-    /// [`ErrorKind::Unsupported`] for what is too large.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) for what is no grammar: the message names
+    /// line and rule, also of rules that are not defined, begin with themselves, or match no finite
+    /// text. [`ErrorKind::Unsupported`](crate::ErrorKind) for what is too large.
     pub fn gbnf(grammar: &str) -> Result<Self> {
         with_stack(|| Self::from_lark(gbnf::to_lark(grammar)?, "GBNF grammar"))
     }
@@ -212,7 +214,8 @@ impl Constraint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for an empty text, one of more than 256 bytes, or a ninth one.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) for an empty text, one of more than 256
+    /// bytes, or a ninth one.
     pub fn after(mut self, text: &str) -> Result<Self> {
         self.triggers.add(text)?;
         Ok(self)
@@ -222,8 +225,9 @@ impl Constraint {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] when the grammar asks for a token that the vocabulary lacks;
-    /// [`ErrorKind::Unsupported`] when the grammar is too complex for the vocabulary.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) when the grammar asks for a token that the
+    /// vocabulary lacks; [`ErrorKind::Unsupported`](crate::ErrorKind) when the grammar is too
+    /// complex for the vocabulary.
     pub fn matcher(&self, table: &TokenTable) -> Result<Matcher> {
         let mut last = self
             .grammar

@@ -12,8 +12,13 @@ use super::trigger::{Found, Triggers};
 use crate::error::{Error, Result};
 use crate::token::Token;
 
-/// Questions about single tokens before all are answered at once.
-const SINGLE: u32 = 12;
+/// Questions about single tokens, and refusals among the answers, before all are answered at once. Where
+/// few tokens are allowed the set of all is quickly made; where many are, the first ones asked about are.
+const SINGLE: u32 = 64;
+const REFUSED: u32 = 12;
+
+/// Up to so many tokens are few.
+const FEW: usize = 1024;
 
 /// Follows one answer under a [`Constraint`](super::Constraint).
 ///
@@ -32,6 +37,7 @@ pub struct Matcher {
     /// What may come next, once it is made.
     mask: Option<Arc<SimpleVob>>,
     asked: u32,
+    refused: u32,
     accepting: Option<bool>,
     complete: Option<bool>,
     history: Vec<Step>,
@@ -98,6 +104,7 @@ impl Matcher {
             },
             mask: None,
             asked: 0,
+            refused: 0,
             accepting: None,
             complete: None,
             history: Vec::new(),
@@ -268,13 +275,37 @@ impl Matcher {
         self.failure.as_deref()
     }
 
+    /// All tokens that may come next, in ascending order, if there are at most 1024; `None` if there are
+    /// more, and before and just after the texts that the constraint waits for.
+    pub fn few(&mut self) -> Option<Vec<Token>> {
+        if self.failure.is_none() && !matches!(self.at.stage, Stage::Value) {
+            return None;
+        }
+        let mask = match self.full_mask() {
+            Ok(mask) => mask,
+            Err(error) => {
+                self.fail(error);
+                return Some(Vec::new());
+            }
+        };
+        if mask.num_set() > FEW {
+            return None;
+        }
+        let id = |id: u32| i32::try_from(id).ok().map(Token);
+        let ends = self.parser.table().clone();
+        let mut few: Vec<Token> = mask.iter().filter_map(id).chain(ends.ends()).collect();
+        few.sort_unstable();
+        few.retain(|&token| self.allows(token));
+        Some(few)
+    }
+
     fn fail(&mut self, error: Error) -> bool {
         self.failure = Some(Arc::new(error));
         false
     }
 
     fn forget(&mut self) {
-        (self.mask, self.asked) = (None, 0);
+        (self.mask, self.asked, self.refused) = (None, 0, 0);
         (self.accepting, self.complete) = (None, None);
     }
 
@@ -316,9 +347,11 @@ impl Matcher {
         if let Some(mask) = &self.mask {
             return Ok(is_in(mask));
         }
-        self.asked += 1;
-        if self.asked <= SINGLE {
-            return self.parser.allows(token);
+        if self.asked < SINGLE && self.refused < REFUSED {
+            let allowed = self.parser.allows(token)?;
+            self.asked += 1;
+            self.refused += u32::from(!allowed);
+            return Ok(allowed);
         }
         Ok(is_in(&*self.full_mask()?))
     }

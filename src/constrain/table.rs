@@ -56,6 +56,7 @@ struct Inner {
     /// Text tokens with a digit in them, which JSON is careful about.
     digits: Vec<bool>,
     by_name: HashMap<Vec<u8>, Token>,
+    ends: Vec<Token>,
 }
 
 /// Gives llguidance the tree of tokens. Nothing is ever tokenized with it: tokens are the model's.
@@ -86,7 +87,7 @@ impl TokenTable {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] without tokens; [`ErrorKind::Unsupported`] when there are more
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind) without tokens; [`ErrorKind::Unsupported`] when there are more
     /// than 16 million tokens or their bytes are too many (a tree of 4 million nodes).
     pub fn new(tokens: impl IntoIterator<Item = (Vec<u8>, TokenKind)>) -> Result<Self> {
         let (mut words, mut kinds): (Vec<Vec<u8>>, Vec<TokenKind>) = tokens.into_iter().unzip();
@@ -101,6 +102,10 @@ impl TokenTable {
             .zip(&kinds)
             .map(|(word, kind)| *kind == TokenKind::Text && word.iter().any(u8::is_ascii_digit))
             .collect();
+        let ends = (0..)
+            .zip(&kinds)
+            .filter(|(_, kind)| **kind == TokenKind::End);
+        let ends = ends.map(|(id, _)| Token(id)).collect();
         let mut by_name = HashMap::new();
         for ((id, word), kind) in (0..).zip(&mut words).zip(&mut kinds) {
             // As a name, any token that a reader of the model's file would call so.
@@ -135,6 +140,7 @@ impl TokenTable {
                 kinds,
                 digits,
                 by_name,
+                ends,
             }),
         })
     }
@@ -197,6 +203,11 @@ impl TokenTable {
     /// The token of this name, `<name>`.
     pub(super) fn by_name(&self, name: &str) -> Option<Token> {
         self.inner.by_name.get(name.as_bytes()).copied()
+    }
+
+    /// The tokens that end an answer.
+    pub(super) fn ends(&self) -> impl Iterator<Item = Token> {
+        self.inner.ends.iter().copied()
     }
 
     /// Every token that stands for text.

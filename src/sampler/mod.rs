@@ -28,6 +28,9 @@ use crate::error::Result;
 use crate::token::Token;
 use chain::{Chain, Scratch, State};
 use rng::Rng;
+#[cfg(all(feature = "constrain", feature = "inference"))]
+pub(crate) use row::Allowed;
+use row::Asked;
 
 /// A candidate that is left after all stages.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,6 +130,16 @@ impl Sampler {
         logits: &[f32],
         allowed: &mut dyn FnMut(Token) -> bool,
     ) -> Result<Token> {
+        chain::sample(self, logits, Some(&mut Asked(allowed)))
+    }
+
+    /// As [`sample_masked`](Self::sample_masked).
+    #[cfg(all(feature = "constrain", feature = "inference"))]
+    pub(crate) fn sample_allowed(
+        &mut self,
+        logits: &[f32],
+        allowed: &mut dyn Allowed,
+    ) -> Result<Token> {
         chain::sample(self, logits, Some(allowed))
     }
 
@@ -149,7 +162,7 @@ impl Sampler {
         logits: &[f32],
         allowed: &mut dyn FnMut(Token) -> bool,
     ) -> Result<Vec<Candidate>> {
-        chain::candidates(self, logits, Some(allowed))
+        chain::candidates(self, logits, Some(&mut Asked(allowed)))
     }
 
     /// Counts a token as used: penalties and DRY look at the tokens accepted last. Call it for

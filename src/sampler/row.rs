@@ -1,13 +1,34 @@
 //! A whole row of logits with a few edits and a mask: the state of a chain before the first stage
 //! that drops candidates. Keeps the common chains to one pass over the row without a copy.
 
-use super::math::{self, Best, scan_above};
+use super::math::{self, Best, scan_above, unkey};
 use super::set::Set;
 use crate::error::{Error, ErrorKind, Result};
 use crate::token::Token;
 
-/// Says whether a token may be drawn.
-pub(super) type Mask<'a> = Option<&'a mut dyn FnMut(Token) -> bool>;
+/// Says which tokens may be drawn.
+pub(crate) trait Allowed {
+    /// Whether this one may.
+    fn allows(&mut self, token: Token) -> bool;
+
+    /// All that may, in ascending order, if they are so few that it is better to know them than to ask.
+    fn few(&mut self) -> Option<Vec<Token>>;
+}
+
+/// Answers of a caller, about one token at a time.
+pub(super) struct Asked<'a>(pub(super) &'a mut dyn FnMut(Token) -> bool);
+
+impl Allowed for Asked<'_> {
+    fn allows(&mut self, token: Token) -> bool {
+        (self.0)(token)
+    }
+
+    fn few(&mut self) -> Option<Vec<Token>> {
+        None
+    }
+}
+
+pub(super) type Mask<'a> = Option<&'a mut dyn Allowed>;
 
 pub(super) struct Row<'a, 'm> {
     pub(super) logits: &'a [f32],
@@ -44,10 +65,49 @@ impl Row<'_, '_> {
         edits.binary_search_by_key(&id, |e| e.0).is_err() && allows(mask, id)
     }
 
+    /// The tokens that may be drawn and their logits, where they are known to be few.
+    fn few(&mut self) -> Option<Vec<(u32, f32)>> {
+        let tokens = self.mask.as_mut()?.few()?;
+        let logit = |token: Token| {
+            let id = u32::try_from(token.0).ok()?;
+            let edited = self.edits.binary_search_by_key(&id, |e| e.0);
+            let logit = match edited {
+                Ok(at) => self.edits[at].1,
+                Err(_) => *self.logits.get(id as usize)?,
+            };
+            (logit != f32::NEG_INFINITY).then_some((id, logit))
+        };
+        Some(tokens.into_iter().filter_map(logit).collect())
+    }
+
     /// The token with the largest logit, the lowest id among equals.
     pub(super) fn argmax(&mut self) -> Result<(u32, f32)> {
-        let (mut token, mut logit) = (u32::MAX, f32::NEG_INFINITY);
-        let (edits, mask) = (&*self.edits, &mut self.mask);
+        let mut best = self.largest(false)?;
+        if self.mask.is_some() && !allows(&mut self.mask, best.0) {
+            best = match self.few() {
+                Some(few) => few
+                    .into_iter()
+                    .fold(NOTHING, |best, (id, x)| match x > best.1 {
+                        true => (id, x),
+                        false => best,
+                    }),
+                None => self.largest(true)?,
+            };
+        }
+        match best.1 == f32::NEG_INFINITY {
+            true => Err(nothing_left()),
+            false => Ok(best),
+        }
+    }
+
+    fn largest(&mut self, masked: bool) -> Result<(u32, f32)> {
+        let (mut token, mut logit) = NOTHING;
+        let edits = &*self.edits;
+        let mut none = None;
+        let mask = match masked {
+            true => &mut self.mask,
+            false => &mut none,
+        };
         scan_above(self.logits, logit, |id, x| {
             if Self::is_plain(edits, mask, id) {
                 (token, logit) = (id, x);
@@ -60,16 +120,55 @@ impl Row<'_, '_> {
                 (token, logit) = (id, x);
             }
         }
-        if logit == f32::NEG_INFINITY {
-            return Err(nothing_left());
-        }
         Ok((token, logit))
     }
 
     /// The `k >= 1` best candidates.
     pub(super) fn keep_best(&mut self, k: usize, keys: &mut Vec<u64>, set: &mut Set) -> Result<()> {
         let k = k.min(self.logits.len()).max(1);
-        let (edits, mask) = (&*self.edits, &mut self.mask);
+        if !self.best_of_more(k, keys)? {
+            match self.few() {
+                Some(few) => {
+                    let mut best = Best::new(keys, k);
+                    for (id, x) in few {
+                        best.push(x, id);
+                    }
+                    best.finish();
+                }
+                None => self.best(k, keys, true)?,
+            }
+        }
+        set.clear();
+        set.fill_ranked(keys);
+        set.ghosts = k - set.ids.len();
+        Ok(())
+    }
+
+    /// Where many tokens are allowed most of the best ones are, so that the `k` best are among a few more
+    /// without a mask, and few are asked about. False: they are not.
+    fn best_of_more(&mut self, k: usize, keys: &mut Vec<u64>) -> Result<bool> {
+        let more = k.saturating_mul(2);
+        if self.mask.is_none() || more >= self.logits.len() {
+            return Ok(false);
+        }
+        self.best(more, keys, false)?;
+        let mut found = 0;
+        keys.retain(|&key| {
+            let keep = found < k && allows(&mut self.mask, unkey(key).1);
+            found += usize::from(keep);
+            keep
+        });
+        Ok(found == k)
+    }
+
+    /// The keys of the `k` best, best first.
+    fn best(&mut self, k: usize, keys: &mut Vec<u64>, masked: bool) -> Result<()> {
+        let edits = &*self.edits;
+        let mut none = None;
+        let mask = match masked {
+            true => &mut self.mask,
+            false => &mut none,
+        };
         let mut best = Best::new(keys, k);
         let mut threshold = f32::NEG_INFINITY;
         scan_above(self.logits, threshold, |id, x| {
@@ -87,15 +186,19 @@ impl Row<'_, '_> {
             }
         }
         best.finish();
-        set.clear();
-        set.fill_ranked(keys);
-        set.ghosts = k - set.ids.len();
         Ok(())
     }
 
     /// The candidates with a logit of at least `floor`, in ascending order of id.
     pub(super) fn keep_from(&mut self, floor: f32, set: &mut Set) -> Result<()> {
         set.clear();
+        if let Some(few) = self.few() {
+            for (id, x) in few.into_iter().filter(|&(_, x)| x >= floor) {
+                set.ids.push(id);
+                set.logits.push(x);
+            }
+            return Ok(());
+        }
         let (edits, mask) = (&*self.edits, &mut self.mask);
         let mut edits_left = edits
             .iter()
@@ -131,9 +234,14 @@ impl Row<'_, '_> {
         for &(id, x) in &*self.edits {
             set.logits[id as usize] = x;
         }
-        if let Some(mask) = &mut self.mask {
+        if let Some(few) = self.few() {
+            set.logits.fill(f32::NEG_INFINITY);
+            for (id, x) in few {
+                set.logits[id as usize] = x;
+            }
+        } else if let Some(mask) = &mut self.mask {
             for (logit, id) in set.logits.iter_mut().zip(0..) {
-                if !mask(Token(id)) {
+                if !mask.allows(Token(id)) {
                     *logit = f32::NEG_INFINITY;
                 }
             }
@@ -158,14 +266,84 @@ impl Row<'_, '_> {
 
 fn allows(mask: &mut Mask<'_>, id: u32) -> bool {
     match mask {
-        Some(mask) => i32::try_from(id).is_ok_and(|id| mask(Token(id))),
+        Some(mask) => i32::try_from(id).is_ok_and(|id| mask.allows(Token(id))),
         None => true,
     }
 }
+
+/// Less than every candidate.
+const NOTHING: (u32, f32) = (u32::MAX, f32::NEG_INFINITY);
 
 pub(super) fn nothing_left() -> Error {
     Error::new(
         ErrorKind::Sampling,
         "no token can be drawn: every logit is -inf or masked",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::{Sampler, Stage, chain};
+
+    struct Few(Vec<Token>);
+
+    impl Allowed for Few {
+        fn allows(&mut self, token: Token) -> bool {
+            self.0.contains(&token)
+        }
+
+        fn few(&mut self) -> Option<Vec<Token>> {
+            Some(self.0.clone())
+        }
+    }
+
+    fn build(stages: impl IntoIterator<Item = Stage>) -> Sampler {
+        let sampler = Sampler::builder().stages(stages).seed(7);
+        sampler.build().unwrap()
+    }
+
+    #[test]
+    fn knowing_the_few_is_as_asking_about_each() {
+        let chains = [
+            vec![Stage::Greedy],
+            vec![Stage::TopK(40), Stage::Temperature(1.5)],
+            vec![
+                Stage::MinP {
+                    p: 0.01,
+                    min_keep: 1,
+                },
+                Stage::Temperature(2.0),
+            ],
+            vec![Stage::Temperature(2.0)],
+            vec![
+                Stage::LogitBias([(Token(3), 4.0), (Token(90), f32::NEG_INFINITY)].into()),
+                Stage::TopK(3),
+                Stage::Temperature(3.0),
+            ],
+        ];
+        let mut random = crate::sampler::rng::Rng::new(1);
+        for stages in chains {
+            let (mut known, mut asked) = (build(stages.clone()), build(stages.clone()));
+            for round in 0..60 {
+                let row: Vec<f32> = (0..400).map(|_| (random.unit() * 9.0) as f32).collect();
+                let every = 1 + round % 7 * 9;
+                let few: Vec<Token> = (0..400).step_by(every).map(|id| Token(id + 2)).collect();
+                let allowed = few.clone();
+                let known = chain::sample(&mut known, &row, Some(&mut Few(few)));
+                let asked = asked.sample_masked(&row, &mut |token| allowed.contains(&token));
+                assert_eq!(known.unwrap(), asked.unwrap(), "{stages:?}");
+            }
+        }
+        let none = chain::sample(
+            &mut build([Stage::Greedy]),
+            &[1.0, 2.0],
+            Some(&mut Few(Vec::new())),
+        );
+        assert!(
+            none.unwrap_err()
+                .message()
+                .contains("no token can be drawn")
+        );
+    }
 }

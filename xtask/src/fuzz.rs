@@ -29,7 +29,7 @@ const STATISTICS: usize = 5;
 const FAILURE: usize = 60;
 
 /// The targets, besides the GGUF reader, which begins with seeds of its own.
-const TARGETS: [&str; 5] = ["jinja", "go", "parse", "constrain", "name"];
+const TARGETS: [&str; 6] = ["jinja", "go", "parse", "constrain", "name", "modelfile"];
 
 /// What `cargo fuzz` passes, for a stable compiler.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

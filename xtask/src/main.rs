@@ -20,6 +20,7 @@ mod canary;
 mod cargo;
 #[path = "../../build/compile.rs"]
 mod compile;
+mod conformance;
 mod cross;
 #[path = "../../build/edit.rs"]
 mod edit;
@@ -52,6 +53,8 @@ const USAGE: &str = "cargo xtask COMMAND
   fuzz          run 100,000 damaged models, then libFuzzer on everything that reads text or files (an hour)
   fuzz SECONDS  run libFuzzer alone, so long for each target
   canary        run 10,000 requests of clients that must not read each other's words (minutes)
+  conformance [CHECK...]
+                run examples/ollama beside other programs: docker-registry, strace, the Python index
   cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
 ";
 
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         ["fuzz"] => fuzz::check(&root(), &target_dir()),
         ["fuzz", seconds] => fuzz::targets(&root(), &target_dir(), seconds),
         ["canary"] => canary::check(&root()),
+        ["conformance", ref wanted @ ..] => conformance::check(&root(), &target_dir(), wanted),
         ["cross", triple] => cross::run(triple),
         _ => Err(USAGE.to_owned()),
     };

@@ -1,7 +1,7 @@
 //! What a blob is called by: the SHA-256 of its bytes.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -21,9 +21,9 @@ impl Digest {
     ///
     /// # Errors
     /// What reading fails with.
-    pub fn of(mut reader: impl Read) -> io::Result<Self> {
+    pub fn of(reader: impl Read) -> io::Result<Self> {
         let mut hasher = Hasher::new();
-        io::copy(&mut reader, &mut hasher)?;
+        io::copy(&mut BufReader::with_capacity(1 << 18, reader), &mut hasher)?;
         Ok(hasher.finish())
     }
 

@@ -1,12 +1,15 @@
 //! Ollama's server and command line on top of llamakit.
 
 pub mod api;
+pub mod archive;
 pub mod cli;
+pub mod create;
 pub mod digest;
 mod error;
 pub mod modelfile;
 pub mod name;
 mod progress;
+pub mod registry;
 pub mod runner;
 mod scheduler;
 pub mod server;

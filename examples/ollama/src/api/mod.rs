@@ -22,7 +22,7 @@ pub use message::{
     CalledFunction, Logprob, Message, Think, ThinkLevel, ToolCall, TopLogprob,
 };
 pub use models::{
-    BrokenModel, CopyRequest, CreateRequest, DeleteRequest, ListResponse, ListedModel,
+    BrokenModel, CopyRequest, DeleteRequest, ListResponse, ListedModel,
     MemoryByKind, ModelDetails, PsResponse, RunningModel, ShowRequest, TransferRequest,
 };
 pub use options::{BadOption, Options};

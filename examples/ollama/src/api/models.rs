@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::body::{from_object, or_default};
-use super::inference::{Texts, is_false, is_zero_u64};
-use super::message::Message;
+use super::inference::{is_false, is_zero_u64};
 
 /// `POST /api/pull` and `POST /api/push`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -79,67 +78,7 @@ pub struct ShowRequest {
     pub options: Option<Map<String, Value>>,
 }
 
-/// `POST /api/create`
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
-pub struct CreateRequest {
-    /// The model's name.
-    #[serde(deserialize_with = "or_default")]
-    pub model: String,
-    /// The same, as older clients write it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// Whether progress is told. Default: true.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stream: Option<bool>,
-    /// The type to quantise weights to.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub quantize: String,
-    /// The same, as older clients write it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub quantization: String,
-    /// The model that this one is made from.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub from: String,
-    /// Files by name, as digests of blobs.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Map::is_empty")]
-    pub files: Map<String, Value>,
-    /// Adapters by name, as digests of blobs.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Map::is_empty")]
-    pub adapters: Map<String, Value>,
-    /// The template.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub template: String,
-    /// Licences.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub license: Option<Texts>,
-    /// What the model is told before each conversation.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub system: String,
-    /// Options.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parameters: Option<Map<String, Value>>,
-    /// Messages before each conversation.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub messages: Vec<Message>,
-    /// The name of a renderer of the original's.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub renderer: String,
-    /// The name of a parser of the original's.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub parser: String,
-    /// The version of Ollama that the model needs.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub requires: String,
-    /// Further members of the config.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub info: Option<Map<String, Value>>,
-    /// A Modelfile, as clients of before 2025 send it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
-    pub modelfile: String,
-}
-
-from_object!(TransferRequest, DeleteRequest, CopyRequest, ShowRequest, CreateRequest);
+from_object!(TransferRequest, DeleteRequest, CopyRequest, ShowRequest);
 
 /// What kind of model it is.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

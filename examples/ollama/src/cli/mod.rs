@@ -4,15 +4,25 @@
 //! The exit code is 0 when all is well, 130 when the user or the reader of the output stopped it, else 1.
 
 mod args;
+mod ask;
 mod completion;
 mod cp;
+mod create;
+mod export;
 mod help;
 mod human;
+mod import;
+mod interrupt;
 mod list;
 mod output;
+mod ps;
+mod pull;
+mod push;
 mod rm;
 mod show;
+mod stop;
 mod table;
+mod transfer;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,6 +46,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(failed || !printed));
         }
     };
+    if let Some(Command::Runner(_)) = &cli.command {
+        return crate::runner::main();
+    }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == Kind::Cancelled => ExitCode::from(130),
@@ -59,8 +72,16 @@ fn run(cli: Cli) -> Result<()> {
     match command {
         Command::List(args) => list::run(&args, &settings),
         Command::Show(args) => show::run(&args, &settings),
+        Command::Create(args) => create::run(&args, &settings),
         Command::Cp(args) => cp::run(&args, &settings),
         Command::Rm(args) => rm::run(&args, &settings),
+        Command::Pull(args) => pull::run(&args, &settings),
+        Command::Push(args) => push::run(&args, &settings),
+        Command::Export(args) => export::run(&args, &settings),
+        Command::Import(args) => import::run(&args, &settings),
+        Command::Serve(_) => crate::server::serve(&settings),
+        Command::Ps(args) => ps::run(&args, &settings),
+        Command::Stop(args) => stop::run(&args.model, &settings),
         Command::Completion(args) => completion::run(&args),
         Command::Signin | Command::Signout => Err(Error::new(
             Kind::Unsupported,

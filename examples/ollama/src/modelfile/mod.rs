@@ -16,7 +16,9 @@ use std::fmt;
 use crate::error::{Error, Kind, Result};
 
 pub use parameters::{Parameter, Setting};
+pub(crate) use parameters::{check_json as check_parameter, is_deprecated};
 pub use stored::Stored;
+pub(crate) use version::checked as check_version;
 
 /// More than this is no Modelfile. Templates and licences take a hundredth of it.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;

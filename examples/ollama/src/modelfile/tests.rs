@@ -369,7 +369,7 @@ TEMPLATE \"{{ .Prompt }}
 # Left out: SYSTEM cannot be written: a line of its value ends with \"\"\"
 REQUIRES 0.14.0
 PARAMETER num_ctx 4096
-# Left out: PARAMETER seed: parameter seed must be an integer of 64 bits, not '1e20'
+# Left out: PARAMETER seed: parameter seed must be an integer of 64 bits, not '1e+20'
 PARAMETER stop <a>
 PARAMETER stop \" b\"
 PARAMETER temperature 0.1

@@ -1,7 +1,7 @@
 //! The version after `REQUIRES`.
 
 /// A semantic version, as in `0.14.0`, without the `v` it may begin with; or what is wrong.
-pub(super) fn checked(text: &str) -> Result<&str, &'static str> {
+pub(crate) fn checked(text: &str) -> Result<&str, &'static str> {
     let version = text.strip_prefix('v').unwrap_or(text);
     if is_version(version) {
         Ok(version)

@@ -3,7 +3,6 @@
 mod app;
 mod body;
 mod clock;
-mod describe;
 mod error;
 mod gate;
 mod id;
@@ -23,4 +22,5 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use routes::processor;
 pub use serve::serve;

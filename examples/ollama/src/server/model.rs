@@ -89,6 +89,10 @@ impl Models {
         &self.store
     }
 
+    pub(crate) fn go_templates(&self) -> bool {
+        self.go_templates
+    }
+
     /// The model of this name. Reads files: not for threads that serve many.
     pub(crate) fn find(&self, asked: &str) -> Result<Arc<Model>, ApiError> {
         let name = parse_name(asked)?;

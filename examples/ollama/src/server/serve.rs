@@ -14,6 +14,7 @@ use super::model::Models;
 use super::transfer::Transfer;
 use super::{logs, memory, routes};
 use crate::error::{Error, Kind, Result};
+use crate::registry::{self, Registry};
 use crate::runner::launch::{Launcher, ProcessLauncher};
 use crate::scheduler::{Config, Scheduler};
 use crate::settings::Settings;
@@ -45,7 +46,9 @@ async fn run(settings: &Settings) -> Result<()> {
     tidy(&store, settings);
     let launcher = ProcessLauncher::own()
         .map_err(|error| Error::new(Kind::Storage, format!("cannot find this program: {error}")))?;
-    let app = app(settings, store, Arc::new(launcher), super::transfer::Transfer::unavailable())?;
+    let registry = Registry::new(registry::Config::new(settings)?);
+    let transfer = Transfer::new(registry, !settings.no_prune);
+    let app = app(settings, store, Arc::new(launcher), transfer)?;
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
             announce(&app, address);

@@ -51,6 +51,8 @@ pub struct Settings {
     pub max_queue: u32,
     /// OLLAMA_MAX_TRANSFER_STREAMS; 4.
     pub max_transfer_streams: u32,
+    /// OLLAMA_MAX_TRANSFER_RATE, in bytes per second; `None` for as fast as it goes.
+    pub max_transfer_rate: Option<u64>,
     /// OLLAMA_CONTEXT_LENGTH; `None` when it is left to the server.
     pub context_length: Option<u32>,
     /// OLLAMA_KV_CACHE_TYPE, as it is written.
@@ -78,6 +80,9 @@ pub struct Settings {
     pub editor: Option<String>,
     /// OLLAMA_MIRRORS: registries that are asked first, in order.
     pub mirrors: Vec<String>,
+    /// OLLAMA_PULL_HOSTS: hosts of direct URLs that clients of the server may pull from although their
+    /// addresses are not public.
+    pub pull_hosts: Vec<String>,
     /// OLLAMA_OFFLINE: no connection leaves this machine.
     pub offline: bool,
     /// OLLAMA_API_KEYS: the file of hashed keys.
@@ -140,6 +145,9 @@ impl Settings {
                 .number("OLLAMA_MAX_TRANSFER_STREAMS")?
                 .unwrap_or(4)
                 .max(1),
+            max_transfer_rate: from
+                .parsed("OLLAMA_MAX_TRANSFER_RATE", bytes)?
+                .filter(|&n| n != 0),
             context_length: from.number("OLLAMA_CONTEXT_LENGTH")?.filter(|&n| n != 0),
             kv_cache_type: from.text("OLLAMA_KV_CACHE_TYPE")?,
             flash_attention: from.switch("OLLAMA_FLASH_ATTENTION")?,
@@ -153,6 +161,7 @@ impl Settings {
             no_prune: from.switch("OLLAMA_NOPRUNE")?.unwrap_or(false),
             editor: from.text("OLLAMA_EDITOR")?,
             mirrors: from.list("OLLAMA_MIRRORS")?,
+            pull_hosts: from.list("OLLAMA_PULL_HOSTS")?,
             offline: from.switch("OLLAMA_OFFLINE")?.unwrap_or(false),
             api_keys: from.path("OLLAMA_API_KEYS"),
             insecure_manage: from.switch("OLLAMA_INSECURE_MANAGE")?.unwrap_or(false),
@@ -234,6 +243,29 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// A number of bytes, also with K, M or G (1000 each) or KiB, MiB, GiB.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..]
+        .trim()
+        .to_ascii_lowercase()
+        .trim_end_matches("/s")
+    {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        _ => 0,
+    };
+    let number = digits.parse::<u64>().ok().filter(|_| unit != 0);
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| format!("{text:?} is not a number of bytes, such as 500K or 10M"))
+}
+
 fn invalid(name: &str, why: String) -> Error {
     Error::new(Kind::Invalid, format!("environment variable {name}: {why}"))
 }
@@ -301,6 +333,9 @@ mod tests {
             ("OLLAMA_MAX_LOADED_MODELS", "many"),
             ("OLLAMA_CONTEXT_LENGTH", "4k"),
             ("OLLAMA_GPU_OVERHEAD", "18446744073709551616"),
+            ("OLLAMA_MAX_TRANSFER_RATE", "fast"),
+            ("OLLAMA_MAX_TRANSFER_RATE", "1T"),
+            ("OLLAMA_MAX_TRANSFER_RATE", "99999999999G"),
             ("OLLAMA_KEEP_ALIVE", "soon"),
             ("OLLAMA_LOAD_TIMEOUT", "5 minutes"),
             ("OLLAMA_HOST", "127.0.0.1:99999"),
@@ -308,6 +343,21 @@ mod tests {
             let error = read(&[(name, value)]).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid);
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn rates_have_units() {
+        for (text, rate) in [
+            ("0", None),
+            ("1500", Some(1500)),
+            ("500K", Some(500_000)),
+            ("10 MB/s", Some(10_000_000)),
+            ("2MiB", Some(2 << 20)),
+            ("1g", Some(1_000_000_000)),
+        ] {
+            let settings = read(&[("OLLAMA_MAX_TRANSFER_RATE", text)]).unwrap();
+            assert_eq!(settings.max_transfer_rate, rate, "{text}");
         }
     }
 

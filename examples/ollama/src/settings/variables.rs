@@ -40,6 +40,10 @@ pub const VARIABLES: &[Variable] = &[
         "OLLAMA_MAX_TRANSFER_STREAMS",
         "Most connections of a pull or push (default 4)",
     ),
+    v(
+        "OLLAMA_MAX_TRANSFER_RATE",
+        "Most bytes per second of all pulls and pushes, such as 10M",
+    ),
     v("OLLAMA_MAX_QUEUE", "Most requests that wait (default 512)"),
     v(
         "OLLAMA_MODELS",
@@ -77,7 +81,11 @@ pub const VARIABLES: &[Variable] = &[
     v("OLLAMA_EDITOR", "Editor for prompts (Ctrl+G)"),
     v(
         "OLLAMA_MIRRORS",
-        "Registries to ask first, separated by commas",
+        "Registries to ask first, [HOST=]URL separated by commas",
+    ),
+    v(
+        "OLLAMA_PULL_HOSTS",
+        "Hosts that are not public from which clients may pull files by URL",
     ),
     v("OLLAMA_OFFLINE", "Make no connection to other machines"),
     v("OLLAMA_API_KEYS", "File of hashed API keys"),
@@ -85,6 +93,19 @@ pub const VARIABLES: &[Variable] = &[
         "OLLAMA_INSECURE_MANAGE",
         "Let other machines manage models without a key",
     ),
+    v(
+        "OLLAMA_NO_CLOUD",
+        "Of no effect: this program uses no cloud",
+    ),
+    v(
+        "OLLAMA_IGPU_ENABLE",
+        "Of no effect: GPUs are used where they are built in",
+    ),
+    v(
+        "LLAMA_ARG_FIT",
+        "Of no effect: memory is planned before a model loads",
+    ),
+    v("LLAMA_ARG_FIT_TARGET", "Of no effect, likewise"),
     v("HTTP_PROXY", "Proxy for http; also http_proxy"),
     v("HTTPS_PROXY", "Proxy for https; also https_proxy"),
     v(

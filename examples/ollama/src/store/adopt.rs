@@ -1,12 +1,12 @@
 //! Makes a file of the user a blob without a second copy of its bytes, where the disk can.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::{BlobWriter, Store, layout, storage};
+use super::{Store, layout, storage};
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 
@@ -52,9 +52,9 @@ impl Store {
             }
             Linked::Impossible => {}
         }
-        let mut writer: BlobWriter = self.writer()?;
-        let mut file = File::open(&path).map_err(cannot)?;
-        io::copy(&mut file, &mut writer)
+        let mut writer = self.writer()?;
+        let file = File::open(&path).map_err(cannot)?;
+        io::copy(&mut BufReader::with_capacity(1 << 18, file), &mut writer)
             .map_err(|error| storage(format_args!("cannot copy {shown}"), &error))?;
         writer.finish(None)
     }

@@ -13,6 +13,7 @@ pub mod manifest;
 mod manifests;
 mod model;
 mod neighbours;
+mod partial;
 mod remove;
 
 use std::io;

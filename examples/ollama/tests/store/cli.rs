@@ -121,7 +121,7 @@ fn models_that_run_elsewhere_have_no_size() {
 fn others_who_serve_from_the_store_are_named() {
     let fixture = two_models();
     let program = fixture.outside().join("ollama");
-    std::fs::copy("/bin/sh", &program).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
     std::fs::write(fixture.outside().join("serve"), "read line").unwrap();
     for (models, warned) in [
         (fixture.root(), true),
@@ -134,8 +134,13 @@ fn others_who_serve_from_the_store_are_named() {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let output = ollama(&fixture, &["cp", "llama3.2", "x"]);
         let pid = server.id();
+        // The system says so a moment after the program has begun.
+        let command = format!("/proc/{pid}/cmdline");
+        while !std::fs::read(&command).unwrap().ends_with(b"serve\0") {
+            std::thread::yield_now();
+        }
+        let output = ollama(&fixture, &["cp", "llama3.2", "x"]);
         drop(server.stdin.take());
         server.wait().unwrap();
         stdout(&output);
@@ -285,11 +290,31 @@ fn errors_have_their_line_and_code() {
 fn help_lists_the_environment() {
     let fixture = Fixture::new();
     let help = ollama(&fixture, &["serve", "--help"]);
+    // What Ollama lists, and some of what it lacks.
     for name in [
+        "OLLAMA_DEBUG",
         "OLLAMA_HOST",
+        "OLLAMA_CONTEXT_LENGTH",
         "OLLAMA_KEEP_ALIVE",
+        "OLLAMA_MAX_LOADED_MODELS",
+        "OLLAMA_MAX_TRANSFER_STREAMS",
+        "OLLAMA_MAX_QUEUE",
+        "OLLAMA_MODELS",
+        "OLLAMA_NUM_PARALLEL",
+        "OLLAMA_NO_CLOUD",
         "OLLAMA_NOPRUNE",
         "OLLAMA_ORIGINS",
+        "OLLAMA_SCHED_SPREAD",
+        "OLLAMA_FLASH_ATTENTION",
+        "OLLAMA_KV_CACHE_TYPE",
+        "OLLAMA_LLM_LIBRARY",
+        "OLLAMA_GPU_OVERHEAD",
+        "OLLAMA_IGPU_ENABLE",
+        "LLAMA_ARG_FIT",
+        "LLAMA_ARG_FIT_TARGET",
+        "OLLAMA_LOAD_TIMEOUT",
+        "OLLAMA_MIRRORS",
+        "OLLAMA_API_KEYS",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n      {name} ")),
@@ -352,4 +377,28 @@ fn two_processes_at_once() {
             .all(|path| !path.to_string_lossy().contains(".tmp-"))
     );
     fixture.store().model(&name("llama3.2")).unwrap();
+}
+
+#[test]
+fn who_changes_the_store_waits_for_others_who_do() {
+    let fixture = two_models();
+    let lock = std::fs::File::create(fixture.root().join(".lock")).unwrap();
+    fs4::FileExt::lock(&lock).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ollama"))
+        .args(["rm", "llama3.2"])
+        .env_clear()
+        .env("OLLAMA_MODELS", fixture.root())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..20 {
+        assert!(child.try_wait().unwrap().is_none());
+        assert!(fixture.store().resolve(&name("llama3.2")).is_ok());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // Who only looks does not wait.
+    assert_eq!(stdout(&ollama(&fixture, &["list"])).lines().count(), 3);
+    drop(lock);
+    assert!(child.wait().unwrap().success());
+    assert!(fixture.store().resolve(&name("llama3.2")).is_err());
 }

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::api::{CreateRequest, TransferRequest};
+use crate::api::TransferRequest;
+use crate::create;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result as Done};
 use crate::progress::Progress;
@@ -75,21 +76,21 @@ pub(crate) async fn create(
     request: Body,
 ) -> Result<Response, ApiError> {
     let body = body::read(request, body::JSON).await?;
-    let (mut request, heard) = hear::<CreateRequest>(&body, &caller)?;
+    let (mut request, heard) = hear::<create::Request>(&body, &caller)?;
     heard.check()?;
     if request.model.is_empty() {
         request.model = std::mem::take(&mut request.name);
     }
-    if request.quantize.is_empty() {
-        request.quantize = std::mem::take(&mut request.quantization);
-    }
     parse_name(&request.model)?;
-    let digests = [("files", &request.files), ("adapters", &request.adapters)];
+    let digests = [
+        ("files", &request.files),
+        ("draft_files", &request.draft_files),
+        ("adapters", &request.adapters),
+    ];
     for (field, files) in digests {
         for (name, digest) in files {
             let shown: String = name.chars().take(100).collect();
-            let digest = digest.as_str().and_then(|text| text.parse::<Digest>().ok());
-            if digest.is_none() {
+            if digest.parse::<Digest>().is_err() {
                 return Err(ApiError::bad(format!(
                     "{field}.{shown}: invalid digest: it must be sha256: and 64 hexadecimal digits"
                 )));

@@ -11,6 +11,8 @@ mod openai;
 mod responses;
 mod text;
 
+pub(crate) use models::processor;
+
 use std::sync::Arc;
 
 use axum::Router;

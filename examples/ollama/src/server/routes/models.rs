@@ -22,6 +22,7 @@ use crate::server::clock;
 use crate::server::error::ApiError;
 use crate::server::model::{key_of, parse_name};
 use crate::server::reply;
+use crate::show::{Info, View};
 use crate::store::{Entry, Store};
 
 pub(crate) async fn tags(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
@@ -124,7 +125,16 @@ pub(crate) async fn show(
     let models = Arc::clone(&app.models);
     blocking(move || {
         let name = existing(models.store(), &request.model)?;
-        let shown = crate::server::describe::describe(&models, &name, &request)?;
+        let view = View {
+            verbose: request.verbose,
+            system: Some(request.system).filter(|system| !system.is_empty()),
+            options: request.options.unwrap_or_default(),
+            go_template: Some(models.go_templates()),
+        };
+        let shown = Info::read_with(models.store(), &name, &view)?;
+        for warning in &shown.warnings {
+            tracing::warn!(%name, warning, "show");
+        }
         reply::json(&shown)
     })
     .await
