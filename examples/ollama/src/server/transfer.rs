@@ -31,7 +31,7 @@ impl Transfer {
     pub(crate) fn new(registry: Registry, prune: bool) -> Self {
         let pushes = registry.clone();
         Self {
-            pull: Box::new(move |store, request, tell, remote| {
+            pull: Box::new(move |store: Store, request: TransferRequest, tell: Tell, remote| -> Work {
                 let registry = registry.clone();
                 Box::pin(async move {
                     let source = Source::parse(&request.model)?;
@@ -40,7 +40,7 @@ impl Transfer {
                     registry.pull(&store, &source, &options, &report).await
                 })
             }),
-            push: Box::new(move |store, request, tell, remote| {
+            push: Box::new(move |store: Store, request: TransferRequest, tell: Tell, remote| -> Work {
                 let registry = pushes.clone();
                 Box::pin(async move {
                     let name = Name::parse(&request.model)?;
@@ -49,7 +49,9 @@ impl Transfer {
                     registry.push(&store, &name, &options, &report).await
                 })
             }),
-            create: Box::new(move |store, request, tell, _| Box::pin(make(store, request, tell, prune))),
+            create: Box::new(move |store, request, tell, _| -> Work {
+                Box::pin(make(store, request, tell, prune))
+            }),
         }
     }
 }

@@ -133,7 +133,7 @@ pub(crate) async fn show(
         };
         let shown = Info::read_with(models.store(), &name, &view)?;
         for warning in &shown.warnings {
-            tracing::warn!(%name, warning, "show");
+            tracing::warn!(%name, %warning, "show");
         }
         reply::json(&shown)
     })
