@@ -1,5 +1,7 @@
 //! Answers in the formats of many models, read as they come.
 
+#[path = "parse/arguments.rs"]
+mod arguments;
 #[path = "parse/detect.rs"]
 mod detect;
 #[path = "parse/golden.rs"]
@@ -12,3 +14,5 @@ mod hostile;
 mod rules;
 #[path = "parse/shared.rs"]
 mod shared;
+#[path = "parse/walk.rs"]
+mod walk;

@@ -24,7 +24,7 @@ fn table() -> &'static TokenTable {
     })
 }
 
-/// The first byte says what the text is, the second which tokens are drawn.
+// The first byte says what the text is, the second which tokens are drawn.
 fuzz_target!(|bytes: &[u8]| {
     let [which, dice, text @ ..] = bytes else {
         return;

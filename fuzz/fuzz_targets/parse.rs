@@ -38,9 +38,15 @@ fn formats() -> [CallFormat; 27] {
     ]
 }
 
-fuzz_target!(|input: (u8, u8, Vec<u8>, &str)| {
-    let (which, options, cuts, text) = input;
-    let calls = formats()[usize::from(which) % formats().len()].clone();
+/// The first byte says the format, the second what is set, the third how the rest is cut.
+fuzz_target!(|bytes: &[u8]| {
+    let [which, options, cut, text @ ..] = bytes else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    let calls = formats()[usize::from(*which) % formats().len()].clone();
     let format = AnswerFormat::new(calls)
         .thinking([
             ThinkingTags::new("<think>", "</think>"),
@@ -61,18 +67,18 @@ fuzz_target!(|input: (u8, u8, Vec<u8>, &str)| {
 
     let mut streamed = Vec::new();
     let mut rest = text;
-    for cut in cuts {
-        let at = (0..=usize::from(cut).min(rest.len()))
-            .rev()
-            .find(|&at| rest.is_char_boundary(at))
-            .unwrap_or(0);
-        let (piece, left) = rest.split_at(at);
+    let mut size = usize::from(*cut);
+    while !rest.is_empty() {
+        // From one character to eight, in an order that the third byte says.
+        size = size.wrapping_mul(29).wrapping_add(7) % 256;
+        let end = rest.char_indices().nth(size % 8 + 1);
+        let (piece, left) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
         rest = left;
         for part in parser.push(piece) {
             AnswerPart::merge(&mut streamed, part);
         }
     }
-    for part in parser.push(rest).into_iter().chain(parser.finish()) {
+    for part in parser.finish() {
         AnswerPart::merge(&mut streamed, part);
     }
     assert_eq!(streamed, parts);

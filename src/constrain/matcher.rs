@@ -292,8 +292,8 @@ impl Matcher {
             return None;
         }
         let id = |id: u32| i32::try_from(id).ok().map(Token);
-        let ends = self.parser.table().clone();
-        let mut few: Vec<Token> = mask.iter().filter_map(id).chain(ends.ends()).collect();
+        let table = self.parser.table().clone();
+        let mut few: Vec<Token> = mask.iter().filter_map(id).chain(table.ends()).collect();
         few.sort_unstable();
         few.retain(|&token| self.allows(token));
         Some(few)

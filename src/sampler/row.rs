@@ -307,19 +307,25 @@ mod tests {
     fn knowing_the_few_is_as_asking_about_each() {
         let chains = [
             vec![Stage::Greedy],
-            vec![Stage::TopK(40), Stage::Temperature(1.5)],
+            vec![
+                Stage::TopK(40),
+                Stage::Temperature(1.5),
+                Stage::Distribution,
+            ],
             vec![
                 Stage::MinP {
                     p: 0.01,
                     min_keep: 1,
                 },
                 Stage::Temperature(2.0),
+                Stage::Distribution,
             ],
-            vec![Stage::Temperature(2.0)],
+            vec![Stage::Temperature(2.0), Stage::Distribution],
             vec![
                 Stage::LogitBias([(Token(3), 4.0), (Token(90), f32::NEG_INFINITY)].into()),
                 Stage::TopK(3),
                 Stage::Temperature(3.0),
+                Stage::Distribution,
             ],
         ];
         let mut random = crate::sampler::rng::Rng::new(1);

@@ -35,7 +35,7 @@ const TARGETS: [&str; 6] = ["jinja", "go", "parse", "constrain", "name", "modelf
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Cdebug-assertions=on \
-    -Ccodegen-units=1 --cfg=fuzzing";
+    --cfg=fuzzing";
 
 /// What the fuzzer found and where it goes on the next time stay below `target/fuzz`.
 pub fn check(root: &Path, target: &Path) -> Result<(), String> {

@@ -1,6 +1,8 @@
 //! What the tests of answers share.
 
-use llamakit::chat::{AnswerFormat, AnswerParser, AnswerPart, CallFormat, ThinkingTags, Tool};
+use llamakit::chat::{
+    AnswerFormat, AnswerParser, AnswerPart, CallError, CallFormat, ThinkingTags, Tool,
+};
 use serde_json::json;
 
 /// Every format, with one that has markers of its own.
@@ -142,4 +144,11 @@ pub(crate) fn call(name: &str, arguments: serde_json::Value) -> AnswerPart {
         name,
         arguments.as_object().unwrap().clone(),
     ))
+}
+
+pub(crate) fn malformed(part: &AnswerPart) -> (&str, &CallError) {
+    match part {
+        AnswerPart::Malformed { text, error } => (text, error),
+        other => panic!("{other:?}"),
+    }
 }

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod create;
 pub mod digest;
 mod error;
+mod human;
 pub mod modelfile;
 pub mod name;
 mod progress;

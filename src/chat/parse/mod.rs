@@ -11,6 +11,7 @@ mod loose;
 mod parser;
 mod part;
 mod program;
+mod python;
 mod schema;
 mod text;
 

@@ -275,7 +275,8 @@ void weigh(const Attention & a, Row & row, float * scores, int64_t first, int64_
     }
 }
 
-// Keys and values of cells from `first` on; the last one fills a block that is not full.
+// Keys and values of cells from `first` on. Of keys a block is always full: what was in memory before
+// could be no number, which stays none whatever masks it.
 void convert(const Attention & a, const Scratch & s, int64_t head, int64_t stream, int64_t first, int64_t n) {
     const int64_t dk = a.k->ne[0], dv = a.v->ne[0];
     const int64_t k_head = head, v_head = head * a.v->ne[2] / a.k->ne[2];
@@ -288,6 +289,10 @@ void convert(const Attention & a, const Scratch & s, int64_t head, int64_t strea
         for (int64_t d = 0; d < dk; d += LANES) {
             transpose(cells, d * sizeof(ggml_fp16_t), s.keys + d * CELLS + c);
         }
+    }
+    const int64_t filled = parts(n, LANES) * LANES;
+    for (int64_t d = 0; d < dk && filled < CELLS; d++) {
+        memset(s.keys + d * CELLS + filled, 0, (CELLS - filled) * sizeof(float));
     }
     for (int64_t c = 0; c < n; c++) {
         const char * cell = at(a.v, first + c, v_head, v_stream);

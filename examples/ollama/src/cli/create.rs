@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::args::CreateArgs;
-use super::transfer::{Display, wait};
+use super::transfer::{shown, wait};
 use super::{interrupt, store_to_change};
 use crate::create::{Control, Request, create};
 use crate::error::{Error, Kind, Result};
@@ -21,11 +21,7 @@ pub(super) fn run(args: &CreateArgs, settings: &Settings) -> Result<()> {
     let (text, folder) = read(args.file.as_deref())?;
     let modelfile = Modelfile::parse(&text)?;
     let store = store_to_change(settings)?;
-    let display = Display::new();
-    let report = |progress| display.show(progress);
-    let result = make(args, settings, &store, &modelfile, &folder, &report);
-    display.finish();
-    result
+    shown(|report| make(args, settings, &store, &modelfile, &folder, report))
 }
 
 fn make(

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal};
 use std::path::Path;
 
 use super::args::ExportArgs;
-use super::transfer::Display;
+use super::transfer::shown;
 use crate::archive;
 use crate::error::{Error, Kind, Result};
 use crate::registry::Source;
@@ -16,28 +16,26 @@ const BUFFER: usize = 1 << 20;
 pub(super) fn run(args: &ExportArgs, settings: &Settings) -> Result<()> {
     let source = Source::parse(&args.model)?;
     let store = Store::open(&settings.models)?;
-    let display = Display::new();
-    let report = |progress| display.show(progress);
-    let result = if args.file == Path::new("-") {
-        if io::stdout().is_terminal() {
-            return Err(Error::new(
-                Kind::Invalid,
-                "a model is nothing for a terminal; name a file",
-            ));
+    shown(|report| {
+        if args.file == Path::new("-") {
+            if io::stdout().is_terminal() {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    "a model is nothing for a terminal; name a file",
+                ));
+            }
+            archive::export(
+                &store,
+                source.name(),
+                BufWriter::with_capacity(BUFFER, io::stdout().lock()),
+                report,
+            )
+        } else {
+            to_file(&args.file, |out| {
+                archive::export(&store, source.name(), out, report)
+            })
         }
-        archive::export(
-            &store,
-            source.name(),
-            BufWriter::with_capacity(BUFFER, io::stdout().lock()),
-            &report,
-        )
-    } else {
-        to_file(&args.file, |out| {
-            archive::export(&store, source.name(), out, &report)
-        })
-    };
-    display.finish();
-    result
+    })
 }
 
 /// Writes a file that appears when it is complete.

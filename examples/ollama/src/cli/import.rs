@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::args::ImportArgs;
 use super::output;
-use super::transfer::Display;
+use super::transfer::shown;
 use crate::archive;
 use crate::error::{Error, Kind, Result};
 use crate::name::Name;
@@ -17,27 +17,26 @@ const BUFFER: usize = 1 << 20;
 pub(super) fn run(args: &ImportArgs, settings: &Settings) -> Result<()> {
     let name = args.model.as_deref().map(Name::parse).transpose()?;
     let store = super::store_to_change(settings)?;
-    let display = Display::new();
-    let report = |progress| display.show(progress);
-    let result = if args.file == Path::new("-") {
-        let input = BufReader::with_capacity(BUFFER, io::stdin().lock());
-        archive::import(&store, input, name.as_ref(), &report)
-    } else {
-        let cannot = |e: io::Error| {
-            Error::new(
-                Kind::NotFound,
-                format!("cannot open {}: {e}", args.file.display()),
+    let names = shown(|report| {
+        if args.file == Path::new("-") {
+            let input = BufReader::with_capacity(BUFFER, io::stdin().lock());
+            archive::import(&store, input, name.as_ref(), report)
+        } else {
+            let cannot = |e: io::Error| {
+                Error::new(
+                    Kind::NotFound,
+                    format!("cannot open {}: {e}", args.file.display()),
+                )
+            };
+            let file = File::open(&args.file).map_err(cannot)?;
+            archive::import(
+                &store,
+                BufReader::with_capacity(BUFFER, file),
+                name.as_ref(),
+                report,
             )
-        };
-        let file = File::open(&args.file).map_err(cannot)?;
-        archive::import(
-            &store,
-            BufReader::with_capacity(BUFFER, file),
-            name.as_ref(),
-            &report,
-        )
-    };
-    display.finish();
-    let names: Vec<String> = result?.iter().map(|name| format!("{name}\n")).collect();
+        }
+    })?;
+    let names: Vec<String> = names.iter().map(|name| format!("{name}\n")).collect();
     output::print(&names.concat())
 }

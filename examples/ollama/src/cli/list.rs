@@ -3,8 +3,9 @@
 use std::time::SystemTime;
 
 use super::args::ListArgs;
-use super::{human, output, table};
+use super::{output, table};
 use crate::error::{Error, Kind, Result};
+use crate::human;
 use crate::settings::Settings;
 use crate::show::Summary;
 use crate::store::manifest::media;

@@ -10,7 +10,6 @@ mod cp;
 mod create;
 mod export;
 mod help;
-mod human;
 mod import;
 mod interrupt;
 mod list;

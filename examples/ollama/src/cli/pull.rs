@@ -1,7 +1,7 @@
 //! `ollama pull`: fetches a model into the store.
 
 use super::args::TransferArgs;
-use super::transfer::{Display, wait};
+use super::transfer::{shown, wait};
 use crate::error::Result;
 use crate::registry::{Config, Options, Registry, Source};
 use crate::settings::Settings;
@@ -14,9 +14,5 @@ pub(super) fn run(args: &TransferArgs, settings: &Settings) -> Result<()> {
         insecure: args.insecure,
         ..Options::default()
     };
-    let display = Display::new();
-    let report = |progress| display.show(progress);
-    let result = wait(registry.pull(&store, &source, &options, &report));
-    display.finish();
-    result
+    shown(|report| wait(registry.pull(&store, &source, &options, report)))
 }

@@ -2,7 +2,7 @@
 
 use super::args::TransferArgs;
 use super::output;
-use super::transfer::{Display, wait};
+use super::transfer::{shown, wait};
 use crate::error::{Error, Kind, Result};
 use crate::name::Name;
 use crate::registry::{Config, Options, Registry};
@@ -17,11 +17,7 @@ pub(super) fn run(args: &TransferArgs, settings: &Settings) -> Result<()> {
         insecure: args.insecure,
         ..Options::default()
     };
-    let display = Display::new();
-    let report = |progress| display.show(progress);
-    let result = wait(registry.push(&store, &name, &options, &report));
-    display.finish();
-    match result {
+    match shown(|report| wait(registry.push(&store, &name, &options, report))) {
         Err(e) if e.kind() == Kind::Unauthorized => Err(Error::new(
             Kind::Unauthorized,
             format!(

@@ -1,8 +1,9 @@
 //! `ollama show`: what a model is.
 
 use super::args::ShowArgs;
-use super::{human, output, table};
+use super::{output, table};
 use crate::error::{Error, Kind, Result};
+use crate::human;
 use crate::name::Name;
 use crate::settings::Settings;
 use crate::show::{Info, View};
@@ -101,7 +102,7 @@ fn model_rows(info: &Info) -> Vec<Vec<String>> {
         size => Some(size.to_owned()),
     };
     let requires = (!info.requires.is_empty()).then(|| info.requires.clone());
-    let rows = [
+    known([
         (
             "architecture",
             (!architecture.is_empty()).then(|| architecture.to_owned()),
@@ -114,12 +115,13 @@ fn model_rows(info: &Info) -> Vec<Vec<String>> {
             Some(info.details.quantization_level.clone()),
         ),
         ("requires", requires),
-    ];
-    let given = rows
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    given
-        .map(|(name, value)| vec![name.to_owned(), value])
+    ])
+}
+
+/// The rows that have a value.
+fn known<const N: usize>(rows: [(&str, Option<String>); N]) -> Vec<Vec<String>> {
+    let rows = rows.into_iter();
+    rows.filter_map(|(name, value)| Some(vec![name.to_owned(), value?]))
         .collect()
 }
 
@@ -139,7 +141,7 @@ fn projector_rows(info: &Info) -> Vec<Vec<String>> {
     let count = projector
         .get("general.parameter_count")
         .and_then(|n| n.as_u64());
-    let rows = [
+    known([
         (
             "architecture",
             (!architecture.is_empty()).then(|| architecture.to_owned()),
@@ -147,13 +149,7 @@ fn projector_rows(info: &Info) -> Vec<Vec<String>> {
         ("parameters", count.map(human::number)),
         ("embedding length", number("embedding_length")),
         ("dimensions", number("projection_dim")),
-    ];
-    let given = rows
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    given
-        .map(|(name, value)| vec![name.to_owned(), value])
-        .collect()
+    ])
 }
 
 /// The first two lines that are not empty, and whether there are more.

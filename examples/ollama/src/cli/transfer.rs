@@ -9,9 +9,18 @@ use indicatif::{
     MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle,
 };
 
-use super::{human, output};
+use super::output;
 use crate::error::{Error, Kind, Result};
-use crate::progress::Progress;
+use crate::human;
+use crate::progress::{Progress, Report};
+
+/// Shows how far some work is while it is done.
+pub(crate) fn shown<T>(work: impl FnOnce(Report<'_>) -> Result<T>) -> Result<T> {
+    let display = Display::new();
+    let result = work(&|progress| display.show(progress));
+    display.finish();
+    result
+}
 
 /// Bars that were full at once would flicker.
 const PER_SECOND: u8 = 10;
@@ -19,7 +28,7 @@ const PER_SECOND: u8 = 10;
 const QUIET: Duration = Duration::from_secs(10);
 
 /// Shows what it is told, from any thread.
-pub(crate) struct Display(Mutex<Shown>);
+struct Display(Mutex<Shown>);
 
 enum Shown {
     Bars(Bars),
@@ -39,7 +48,7 @@ struct Lines {
 
 impl Display {
     /// On standard error.
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self(Mutex::new(if std::io::stderr().is_terminal() {
             let target = ProgressDrawTarget::stderr_with_hz(PER_SECOND);
             Shown::Bars(Bars {
@@ -56,7 +65,7 @@ impl Display {
     }
 
     /// Shows one line of the stream.
-    pub(crate) fn show(&self, progress: Progress) {
+    fn show(&self, progress: Progress) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Shown::Bars(bars) => bars.show(progress),
             Shown::Lines(lines) => lines.show(&progress),
@@ -64,7 +73,7 @@ impl Display {
     }
 
     /// Leaves what is shown as it is.
-    pub(crate) fn finish(&self) {
+    fn finish(&self) {
         if let Shown::Bars(bars) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             bars.end_status();
             for bar in bars.bars.values().filter(|bar| !bar.is_finished()) {

@@ -26,7 +26,6 @@ use layers::Layers;
 use quantize::Level;
 
 pub use request::{Message, Request};
-pub(crate) use source::human_number;
 
 /// What the caller decides besides the request.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::modelfile;
 use crate::name::Name;
 use crate::progress::{Progress, Report};
-use crate::store::Config;
+use crate::store::{Config, or_default};
 
 /// The most files, adapters or drafts of one request.
 const MAX_FILES: usize = 10_000;
@@ -142,13 +142,6 @@ pub struct Message {
     /// Images, calls of tools and what else there is, as it came.
     #[serde(flatten)]
     pub other: Map<String, Value>,
-}
-
-/// Clients in Go send `null` for what is empty.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

@@ -7,6 +7,7 @@ use llamakit::gguf::{self, File, FileType, Overrides, SplitName, ValueRef};
 
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::human;
 use crate::store::manifest::media;
 use crate::store::{Layer, Store};
 
@@ -305,7 +306,7 @@ impl About {
         };
         Ok(Self {
             architecture: architecture.unwrap_or("unknown").to_owned(),
-            parameters: human_number(count.fold(0, u64::saturating_add)),
+            parameters: human::number(count.fold(0, u64::saturating_add)),
             file_type: file_type.map_or("unknown", FileType::name).to_owned(),
         })
     }
@@ -330,46 +331,6 @@ pub(super) fn about(name: &str, error: &llamakit::Error) -> Error {
     Error::new(kind, format!("{name}: {}", error.message()))
 }
 
-/// As Ollama prints numbers of parameters.
-pub(crate) fn human_number(number: u64) -> String {
-    const UNITS: [(u64, usize, &str); 2] = [(1_000_000_000, 1, "B"), (1_000_000, 2, "M")];
-    for (unit, digits, letter) in UNITS {
-        if number >= unit {
-            let digits = if number.is_multiple_of(unit) {
-                0
-            } else {
-                digits
-            };
-            return format!("{:.digits$}{letter}", number as f64 / unit as f64);
-        }
-    }
-    if number >= 1000 {
-        return format!("{:.0}K", number as f64 / 1000.0);
-    }
-    number.to_string()
-}
-
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(Kind::Invalid, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_parameters_are_printed_as_ollama_prints_them() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_500, "2K"),
-            (26_000_000, "26M"),
-            (134_515_008, "134.52M"),
-            (999_999_999, "1000.00M"),
-            (1_000_000_000, "1B"),
-            (8_030_261_248, "8.0B"),
-        ] {
-            assert_eq!(human_number(number), text);
-        }
-    }
 }

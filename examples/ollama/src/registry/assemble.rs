@@ -3,9 +3,9 @@
 use llamakit::gguf;
 
 use super::pull::finish;
-use crate::create::human_number;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::human;
 use crate::name::Name;
 use crate::progress::Report;
 use crate::store::manifest::{Layer, Manifest, media};
@@ -100,7 +100,7 @@ fn describe(store: &Store, parts: &[Part], origin: &str) -> Result<Config> {
         }
     }
     config.model_format = "gguf".to_owned();
-    config.model_type = human_number(parameters);
+    config.model_type = human::number(parameters);
     config.architecture = "amd64".to_owned();
     config.os = "linux".to_owned();
     let ids: Vec<String> = parts.iter().map(|part| part.digest.to_string()).collect();

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use blobs::BlobWriter;
 pub use config::Config;
+pub(crate) use config::or_default;
 pub use manifest::{Layer, Manifest};
 pub use manifests::{Broken, Entry, Listing};
 pub use model::{Blob, Model, StoredMessage};

@@ -112,9 +112,10 @@ fn what_is_wrong_is_said_in_one_line() {
             &["create", "m", "-f", "bad"],
             "Error: (line 2): parameter temperature must be a finite number",
         ),
+        // What is not in the store would be pulled.
         (
-            &["create", "m", "-f", "from"],
-            "Error: model 'nowhere:latest' not found; 'ollama pull nowhere:latest' gets it",
+            &["create", "m", "-f", "from", "--offline"],
+            "Error: offline: nothing is fetched",
         ),
     ] {
         let told = kit.fails(args);

@@ -11,6 +11,8 @@ use std::sync::Mutex;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::system::{allocated, is_still, read_at, write_at};
+
 /// What is checked, written and never fetched again as a whole.
 pub(in crate::registry) const BLOCK: u64 = 1 << 20;
 
@@ -57,6 +59,8 @@ pub(in crate::registry) struct Partial {
     journal_path: PathBuf,
     data: File,
     journal: Mutex<File>,
+    /// What went wrong while bytes were brought to the disk: the system says it only once.
+    lost: Mutex<Option<io::Error>>,
 }
 
 impl Partial {
@@ -86,6 +90,7 @@ impl Partial {
             journal_path,
             data,
             journal: Mutex::new(journal),
+            lost: Mutex::new(None),
         }))
     }
 
@@ -183,6 +188,21 @@ impl Partial {
         &self.data_path
     }
 
+    /// Brings to the disk what was written so far, so that less is left for the end.
+    pub(super) fn sync_behind(&self) {
+        // Held meanwhile, so that who syncs at the end hears of it.
+        let mut lost = self.lost();
+        if let Err(error) = self.data.sync_data() {
+            *lost = Some(error);
+        }
+    }
+
+    fn lost(&self) -> std::sync::MutexGuard<'_, Option<io::Error>> {
+        self.lost
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Makes the bytes last.
     pub(in crate::registry) fn sync(&self) -> io::Result<()> {
         #[cfg(unix)]
@@ -191,7 +211,8 @@ impl Partial {
             self.data
                 .set_permissions(fs::Permissions::from_mode(0o644))?;
         }
-        self.data.sync_all()
+        self.data.sync_all()?;
+        self.lost().take().map_or(Ok(()), Err)
     }
 
     /// Ends the download after its bytes went elsewhere or are of no use.
@@ -240,72 +261,6 @@ fn parse(line: &[u8]) -> Option<(usize, u64)> {
         usize::from_str_radix(block, 16).ok()?,
         u64::from_str_radix(sum, 16).ok()?,
     ))
-}
-
-#[cfg(unix)]
-fn is_still(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let id = |data: fs::Metadata| (data.dev(), data.ino());
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(a), Ok(b)) => id(a) == id(b),
-        _ => false,
-    }
-}
-
-/// A file that is open can't be removed there.
-#[cfg(not(unix))]
-fn is_still(_: &File, _: &Path) -> bool {
-    true
-}
-
-#[cfg(unix)]
-fn allocated(file: &File) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    file.metadata()
-        .map_or(0, |data| data.blocks().saturating_mul(512))
-}
-
-#[cfg(not(unix))]
-fn allocated(file: &File) -> u64 {
-    file.metadata().map_or(0, |data| data.len())
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !bytes.is_empty() {
-        let n = file.seek_write(bytes, offset)?;
-        if n == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        bytes = bytes.get(n..).unwrap_or_default();
-        offset += n as u64;
-    }
-    Ok(())
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !buffer.is_empty() {
-        let n = file.seek_read(buffer, offset)?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        buffer = buffer.get_mut(n..).unwrap_or_default();
-        offset += n as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

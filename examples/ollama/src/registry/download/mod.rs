@@ -8,6 +8,7 @@ mod hash;
 mod journal;
 mod origin;
 mod repair;
+mod system;
 mod work;
 
 use std::path::Path;

@@ -21,6 +21,8 @@ use crate::error::{Error, Kind, Result};
 const RANGE: u64 = 8 << 20;
 /// How often in a row a range may fail without a whole block of it having come.
 const TRIES: u32 = 6;
+/// So many bytes are brought to the disk at a time, beside the download.
+const BEHIND: u64 = 32 << 20;
 /// The longest pause between two tries.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -36,6 +38,9 @@ struct Shared {
     queue: Mutex<VecDeque<Range<u64>>>,
     here: Vec<AtomicBool>,
     completed: AtomicU64,
+    /// Bytes that were written since the disk was last told.
+    behind: AtomicU64,
+    syncing: AtomicBool,
     /// The place that had something last.
     good: AtomicUsize,
     /// The server knows no ranges, and one connection takes everything.
@@ -65,6 +70,8 @@ impl Work {
             backoff: env.backoff,
             here: here.into_iter().map(AtomicBool::new).collect(),
             completed: AtomicU64::new(completed),
+            behind: AtomicU64::new(0),
+            syncing: AtomicBool::new(false),
             good: AtomicUsize::new(0),
             sequential: AtomicBool::new(false),
         }))
@@ -147,7 +154,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connection(&self, announcer: &Announcer) -> Result<()> {
+    async fn connection(self: &Arc<Self>, announcer: &Announcer) -> Result<()> {
         let mut takes_all = false;
         loop {
             let Some(mut range) = self.queue().pop_front() else {
@@ -173,7 +180,7 @@ impl Shared {
 
     /// Takes blocks of the range until it is complete or the answer ends.
     async fn stream(
-        &self,
+        self: &Arc<Self>,
         range: &mut Range<u64>,
         takes_all: &mut bool,
         announcer: &Announcer,
@@ -225,7 +232,12 @@ impl Shared {
         Ok(())
     }
 
-    async fn complete(&self, block: usize, bytes: Vec<u8>, announcer: &Announcer) -> Result<()> {
+    async fn complete(
+        self: &Arc<Self>,
+        block: usize,
+        bytes: Vec<u8>,
+        announcer: &Announcer,
+    ) -> Result<()> {
         let Some(here) = self.here.get(block) else {
             return Ok(());
         };
@@ -237,6 +249,16 @@ impl Shared {
         let bytes = blocking(move || partial.write(&what, block, &bytes).map(|()| bytes)).await?;
         announcer.complete(block, bytes.map_err(|e| disk(&e))?);
         self.completed.fetch_add(length, Ordering::Relaxed);
+        let behind = self.behind.fetch_add(length, Ordering::Relaxed) + length;
+        if behind >= BEHIND && !self.syncing.swap(true, Ordering::Relaxed) {
+            self.behind.store(0, Ordering::Relaxed);
+            let shared = Arc::clone(self);
+            // Nobody waits for it: at the end all is synced once more.
+            tokio::task::spawn_blocking(move || {
+                shared.partial.sync_behind();
+                shared.syncing.store(false, Ordering::Relaxed);
+            });
+        }
         Ok(())
     }
 

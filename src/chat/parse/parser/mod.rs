@@ -1,14 +1,16 @@
 //! Reads an answer piece by piece.
 
+mod calls;
+mod markers;
+
 use std::sync::Arc;
 
-use super::block::{Block, Run};
+use super::block::Block;
 use super::calls::Known;
 use super::format::{AnswerFormat, CallFormat};
 use super::harmony::Harmony;
 use super::part::{AnswerPart, CallError};
-use super::program::Place;
-use super::text::{Action, Mode, Syntax};
+use super::text::{Mode, Syntax};
 use crate::chat::message::Tool;
 
 /// How much whitespace is held back because a call may follow.
@@ -113,15 +115,6 @@ impl State {
             out: Vec::new(),
         }
     }
-}
-
-/// What is at the beginning of the held text.
-enum Seen {
-    /// What may still become a marker.
-    Part,
-    /// The marker of this number.
-    Marker(usize),
-    Plain,
 }
 
 impl AnswerParser {
@@ -267,202 +260,6 @@ impl AnswerParser {
                 self.state.held.push(c);
                 self.look(false);
             }
-        }
-    }
-
-    /// Looks for markers in the held text.
-    fn look(&mut self, end: bool) {
-        while !self.state.held.is_empty() {
-            let space = self.state.held.len() - self.state.held.trim_start().len();
-            if self.state.skip_space && space > 0 {
-                let text = self.state.held.drain(..space).collect();
-                self.markup(text);
-                continue;
-            }
-            let space = if self.holds_space() { space } else { 0 };
-            if space == self.state.held.len() {
-                if end || space > MAX_SPACE {
-                    let text = std::mem::take(&mut self.state.held);
-                    self.text(text);
-                }
-                return;
-            }
-            match self.see(space, end) {
-                Seen::Part => return,
-                Seen::Marker(number) => {
-                    self.marker(number, space);
-                    return;
-                }
-                Seen::Plain => {
-                    let rest = self.state.held.get(space..).unwrap_or("");
-                    let first = rest.chars().next().map_or(0, char::len_utf8);
-                    let text = self.state.held.drain(..space + first).collect();
-                    self.text(text);
-                }
-            }
-        }
-    }
-
-    /// Whether whitespace may turn out to be before a marker that drops it.
-    fn holds_space(&self) -> bool {
-        let program = &self.syntax.program;
-        self.state.mode == Mode::Content
-            && ((self.syntax.thinks && !self.state.said)
-                || (self.calls_on() && !program.entries.is_empty())
-                || !program.dropped.is_empty())
-    }
-
-    fn calls_on(&self) -> bool {
-        let tools = self.known.tools.as_ref();
-        tools.is_none_or(|tools| !tools.is_empty()) || self.known.accept_unknown
-    }
-
-    fn see(&self, space: usize, end: bool) -> Seen {
-        let rest = self.state.held.get(space..).unwrap_or("");
-        for (number, watch) in self.syntax.watches.iter().enumerate() {
-            if !self.counts(watch.action, space) {
-                continue;
-            }
-            if rest.starts_with(&*watch.text) {
-                return Seen::Marker(number);
-            }
-            if !end && watch.text.starts_with(rest) {
-                return Seen::Part;
-            }
-        }
-        Seen::Plain
-    }
-
-    /// Whether a marker that does this counts here, behind so much whitespace.
-    fn counts(&self, action: Action, space: usize) -> bool {
-        let state = &self.state;
-        let content = state.mode == Mode::Content;
-        match action {
-            Action::Open { anywhere } if content => anywhere || !state.said,
-            Action::Open { .. } => state.begun_thinking,
-            Action::Close => !content,
-            Action::Enter(_, place) if self.calls_on() => match place {
-                Place::Anywhere => true,
-                Place::Start => content && !state.said,
-                Place::Line => {
-                    let before = state.held.get(..space).unwrap_or("");
-                    content && (state.fresh_line || before.contains('\n'))
-                }
-            },
-            Action::Enter(..) => false,
-            Action::Nothing => content,
-            Action::Closer => state.after_broken,
-        }
-    }
-
-    fn marker(&mut self, number: usize, space: usize) {
-        let Some(watch) = self.syntax.watches.get(number) else {
-            return;
-        };
-        let (action, length) = (watch.action, watch.text.len());
-        let mut held = std::mem::take(&mut self.state.held);
-        let rest = held.split_off(space + length);
-        self.again(&rest);
-        match action {
-            Action::Enter(entry, _) => {
-                held.truncate(space);
-                self.state.lead = held;
-                let program = &self.syntax.program;
-                let entry = program.entries.get(entry);
-                self.state.block = entry.map(|entry| Block::new(program, entry));
-                return;
-            }
-            Action::Open { .. } => self.state.mode = Mode::Thinking,
-            Action::Close => self.state.mode = Mode::Content,
-            Action::Nothing | Action::Closer => {}
-        }
-        self.markup(held);
-        self.state.begun_thinking = false;
-        self.state.skip_space = true;
-    }
-
-    /// Goes on with the call that is being read.
-    fn read(&mut self, end: bool) {
-        let Some(mut block) = self.state.block.take() else {
-            return;
-        };
-        let mut out = Vec::new();
-        let run = block.run(&self.syntax.program, &self.known, end, &mut out);
-        if !out.is_empty() {
-            let lead = std::mem::take(&mut self.state.lead);
-            self.markup(lead);
-            self.state.out.append(&mut out);
-        }
-        match run {
-            Run::More if block.raw.len() > self.max_call_bytes => {
-                self.fail(block, CallError::TooLong);
-                self.malformed();
-            }
-            Run::More => self.state.block = Some(block),
-            Run::Text => self.reject(&block),
-            Run::Broken(error) => {
-                self.fail(block, error);
-                if end {
-                    self.malformed();
-                } else {
-                    self.mend();
-                }
-            }
-            Run::End => {
-                self.state.lead.clear();
-                self.state.skip_space = true;
-                self.again(&block.raw);
-            }
-        }
-    }
-
-    fn fail(&mut self, block: Block, error: CallError) {
-        let lead = std::mem::take(&mut self.state.lead);
-        self.markup(lead);
-        self.state.broken = Some((block.raw, error));
-    }
-
-    /// Gives the marker of what was no call out as text; the rest is read again.
-    fn reject(&mut self, block: &Block) {
-        let mut text = std::mem::take(&mut self.state.lead);
-        let (marker, rest) = block.raw.split_at(block.marker);
-        text.push_str(marker);
-        self.text(text);
-        self.again(rest);
-    }
-
-    /// Looks for the end of a call that could not be read.
-    fn mend(&mut self) {
-        let Some((text, _)) = &self.state.broken else {
-            return;
-        };
-        let program = &self.syntax.program;
-        if program.closers.iter().any(|end| text.ends_with(&**end)) {
-            self.state.after_broken = true;
-            self.malformed();
-            return;
-        }
-        let entries = program.entries.iter().filter(|entry| !entry.bare);
-        let next = entries
-            .filter(|entry| entry.place == Place::Anywhere && text.ends_with(&*entry.text))
-            .map(|entry| entry.text.len())
-            .max();
-        if let Some(length) = next.filter(|&length| length < text.len()) {
-            if let Some((text, _)) = &mut self.state.broken {
-                let marker = text.split_off(text.len() - length);
-                self.again(&marker);
-            }
-            self.malformed();
-        } else if text.len() > self.max_call_bytes {
-            self.malformed();
-        }
-    }
-
-    /// Gives out the call that could not be read.
-    fn malformed(&mut self) {
-        if let Some((text, error)) = self.state.broken.take() {
-            self.state.out.push(AnswerPart::Malformed { text, error });
-            self.state.skip_space = true;
         }
     }
 

@@ -1,20 +1,22 @@
 //! Runs a format's program over the text of a call, character by character.
 
+mod head;
+mod make;
+
 use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::calls::{self, Found, Known, invalid};
-use super::json::{MAX_DEPTH, Scan, Step};
-use super::loose::{Loose, is_word};
+use super::calls::{self, Known, invalid};
+use super::json::{Scan, Step};
+use super::loose::is_word;
 use super::part::{AnswerPart, CallError};
-use super::program::{Entry, Make, Op, Otherwise, Program, Register, Typed};
+use super::program::{Entry, Op, Otherwise, Program, Register, Typed};
+use super::python;
 use super::schema::Types;
-use crate::chat::message::ToolCall;
 
-/// How long the names of tools and arguments may be, and what a call without marker is known by.
+/// How long the names of tools and arguments may be.
 const MAX_NAME: usize = 256;
-const MAX_HEAD: usize = 1024;
 
 /// What a step of the program led to.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ pub(super) struct Block {
     looked: usize,
     at: usize,
     json: Scan,
-    python: PythonScan,
+    python: python::Scan,
     name: String,
     id: String,
     key: String,
@@ -82,7 +84,7 @@ impl Block {
             looked: 0,
             at: program.find(entry.label),
             json: Scan::default(),
-            python: PythonScan::default(),
+            python: python::Scan::default(),
             name: String::new(),
             id: String::new(),
             key: String::new(),
@@ -141,7 +143,7 @@ impl Block {
                 self.id.clear();
                 self.arguments = Map::new();
                 self.json = Scan::default();
-                self.python = PythonScan::default();
+                self.python = python::Scan::default();
                 self.committed = false;
                 Next::On
             }
@@ -385,227 +387,6 @@ impl Block {
         }
         Next::More
     }
-
-    /// Whether what has no marker begins as a call does: with a name, or with what may come before
-    /// it. The name of a tool that was offered makes it a call.
-    fn head(&mut self, known: &Known) -> Next {
-        let text = self.raw.get(self.pos..).unwrap_or("");
-        let read = || -> Option<Result<bool, ()>> {
-            let text = text.trim_start();
-            let text = match text.strip_prefix('[') {
-                Some(inner) => inner.trim_start(),
-                None => text,
-            };
-            let Ok(text) = after(text, "{")? else {
-                return Some(Err(()));
-            };
-            let Ok(text) = after(text.trim_start(), "\"")? else {
-                return Some(Err(()));
-            };
-            let (key, text) = text.split_once('"')?;
-            if !HEADS.contains(&key) {
-                return Some(Err(()));
-            }
-            let Ok(text) = after(text.trim_start(), ":")? else {
-                return Some(Err(()));
-            };
-            let text = text.trim_start();
-            if !matches!(key, "name" | "function") || text.starts_with('{') {
-                return (!text.is_empty()).then_some(Ok(false));
-            }
-            let Ok(text) = after(text, "\"")? else {
-                return Some(Err(()));
-            };
-            let (name, _) = text.split_once('"')?;
-            Some(if known.has(name) {
-                Ok(known.tool(name).is_some())
-            } else {
-                Err(())
-            })
-        };
-        match read() {
-            None if text.len() > MAX_HEAD => fail("it is no call"),
-            // A key that cannot be one of those that calls have.
-            None if hopeless(text) => fail("it is no call"),
-            None => Next::More,
-            Some(Ok(certain)) => {
-                self.committed |= certain;
-                Next::On
-            }
-            Some(Err(())) => fail("it is no call"),
-        }
-    }
-
-    fn python_head(&mut self, known: &Known) -> Next {
-        let text = self.raw.get(self.pos..).unwrap_or("");
-        let inner = text.trim_start();
-        let inner = inner.strip_prefix('[').unwrap_or(inner).trim_start();
-        let length = inner.find(|c| !is_word(c)).unwrap_or(inner.len());
-        let (word, rest) = inner.split_at(length);
-        if text.len() > MAX_HEAD {
-            return fail("it is no call");
-        }
-        if rest.is_empty() {
-            return Next::More;
-        }
-        if word.is_empty() || !rest.starts_with('(') || (self.bare && !known.has(word)) {
-            return fail("it is no call");
-        }
-        self.committed |= known.tool(word).is_some();
-        Next::On
-    }
-
-    fn make(&mut self, make: Make, known: &Known, out: &mut Vec<AnswerPart>) -> Next {
-        let value = self.raw.get(self.value.clone()).unwrap_or("");
-        let name = self.name.trim();
-        let id = (!self.id.is_empty()).then(|| self.id.clone());
-        let one = match make {
-            Make::Json(shape) => {
-                if self.bare && !self.committed && !calls::is_call(value, known) {
-                    return fail("it is no call");
-                }
-                let found = calls::from_json(value, shape, known);
-                return self.give_list(found, out);
-            }
-            Make::Python => {
-                let inner = value.trim_start().strip_prefix('[').unwrap_or("");
-                if inner.trim_start().starts_with('{') {
-                    let found = calls::from_json(value, calls::Shape::Named, known);
-                    return self.give_list(found, out);
-                }
-                match Loose::new(value, None).calls() {
-                    Ok(calls) => {
-                        let certain = self.committed || !self.bare;
-                        if !certain && calls.iter().any(|(name, _)| !known.has(name)) {
-                            return fail("it is no call");
-                        }
-                        let place = self.value.clone();
-                        let calls = calls
-                            .into_iter()
-                            .map(|(name, arguments)| known.call(None, &name, arguments));
-                        return match calls.collect::<Result<Vec<_>, _>>() {
-                            Ok(calls) => self.give_calls(calls, out),
-                            // Where one of several is wrong, their texts cannot be told apart.
-                            Err(error) => self.give_error(place, error, out),
-                        };
-                    }
-                    Err(why) => Err(CallError::Invalid(why)),
-                }
-            }
-            Make::Header => calls::value(value)
-                .and_then(calls::object)
-                .and_then(|arguments| known.call(id, name, arguments)),
-            Make::Kimi => {
-                let plain = name.strip_prefix("functions.").unwrap_or(name);
-                let plain = plain.rsplit_once(':').map_or(plain, |(name, _)| name);
-                calls::value(value)
-                    .and_then(calls::object)
-                    .and_then(|arguments| known.call(Some(name.to_owned()), plain, arguments))
-            }
-            Make::Arguments => known.call(id, name, std::mem::take(&mut self.arguments)),
-            Make::Builtin => Loose::new(&format!("call{value}"), None)
-                .calls()
-                .map_err(CallError::Invalid)
-                .and_then(|mut calls| calls.pop().ok_or_else(|| invalid("it is no call")))
-                .and_then(|(_, arguments)| {
-                    let name = name.strip_suffix(".call").unwrap_or(name);
-                    known.call(None, name, arguments)
-                }),
-            Make::Quoted(quote) => Loose::new(value, Some(quote))
-                .only()
-                .map_err(CallError::Invalid)
-                .and_then(calls::object)
-                .and_then(|arguments| known.call(None, name, arguments)),
-        };
-        match one {
-            Ok(call) => self.give_calls(vec![call], out),
-            Err(_) if !self.committed => fail("it is no call"),
-            Err(error) => self.give_error(0..self.pos, error, out),
-        }
-    }
-
-    /// Gives out calls that are elements of the value, and the text before each.
-    fn give_list(&mut self, found: Vec<Found>, out: &mut Vec<AnswerPart>) -> Next {
-        let base = self.value.start;
-        let alone = found.len() == 1;
-        let mut given = 0;
-        for found in found {
-            let mut place = base + found.place.start..base + found.place.end;
-            if alone && found.call.is_err() {
-                place = 0..self.pos;
-            }
-            give(
-                out,
-                self.raw.get(given..place.start).unwrap_or("").to_owned(),
-            );
-            let text = self.raw.get(place.clone()).unwrap_or("").to_owned();
-            given = place.end;
-            match found.call {
-                Ok(call) => {
-                    give(out, text);
-                    out.extend(call.map(AnswerPart::ToolCall));
-                }
-                Err(error) => out.push(AnswerPart::Malformed { text, error }),
-            }
-        }
-        self.given(given, out)
-    }
-
-    fn give_calls(&mut self, calls: Vec<ToolCall>, out: &mut Vec<AnswerPart>) -> Next {
-        let next = self.given(0, out);
-        out.extend(calls.into_iter().map(AnswerPart::ToolCall));
-        next
-    }
-
-    fn give_error(
-        &mut self,
-        place: Range<usize>,
-        error: CallError,
-        out: &mut Vec<AnswerPart>,
-    ) -> Next {
-        give(out, self.raw.get(..place.start).unwrap_or("").to_owned());
-        let text = self.raw.get(place.clone()).unwrap_or("").to_owned();
-        out.push(AnswerPart::Malformed { text, error });
-        self.given(place.end, out)
-    }
-
-    /// Gives out what the program has read but the beginning, which was given out.
-    fn given(&mut self, from: usize, out: &mut Vec<AnswerPart>) -> Next {
-        let rest = self.raw.split_off(self.pos);
-        let read = std::mem::replace(&mut self.raw, rest);
-        give(out, read.get(from..).unwrap_or("").to_owned());
-        self.pos = 0;
-        self.looked = 0;
-        self.value = 0..0;
-        self.made = true;
-        self.committed = false;
-        Next::On
-    }
-}
-
-/// The keys that a call without marker may begin with.
-const HEADS: [&str; 7] = [
-    "name",
-    "function",
-    "type",
-    "id",
-    "tool_call_id",
-    "arguments",
-    "parameters",
-];
-
-/// What follows a text; `None` while there is nothing.
-fn after<'a>(text: &'a str, expected: &str) -> Option<Result<&'a str, ()>> {
-    if text.is_empty() {
-        return None;
-    }
-    Some(text.strip_prefix(expected).ok_or(()))
-}
-
-/// Whether the first key, which is not complete, is none of a call's.
-fn hopeless(text: &str) -> bool {
-    let key = text.split_once('"').map_or("", |(_, key)| key);
-    !key.contains('"') && !HEADS.iter().any(|head| head.starts_with(key))
 }
 
 /// How the text meets another one.
@@ -638,53 +419,5 @@ fn unexpected(rest: &str) -> String {
 fn give(out: &mut Vec<AnswerPart>, text: String) {
     if !text.is_empty() {
         AnswerPart::merge(out, AnswerPart::Markup(text));
-    }
-}
-
-/// Finds the end of Python's lists, calls and objects.
-#[derive(Debug, Clone, Default)]
-struct PythonScan {
-    open: Vec<char>,
-    quote: Option<char>,
-    escaped: bool,
-    /// Whether the text is within a format's own quotes.
-    special: bool,
-}
-
-impl PythonScan {
-    fn quoted(&self) -> bool {
-        self.quote.is_some()
-    }
-
-    fn step(&mut self, c: char) -> Step {
-        if let Some(quote) = self.quote {
-            match c {
-                _ if self.escaped => self.escaped = false,
-                '\\' => self.escaped = true,
-                c if c == quote => self.quote = None,
-                _ => {}
-            }
-            return Step::More;
-        }
-        match c {
-            '"' | '\'' => self.quote = Some(c),
-            '[' | '(' | '{' if self.open.len() == MAX_DEPTH as usize => {
-                return Step::Broken("it is nested too deep");
-            }
-            '[' => self.open.push(']'),
-            '(' => self.open.push(')'),
-            '{' => self.open.push('}'),
-            ']' | ')' | '}' => {
-                if self.open.pop() != Some(c) {
-                    return Step::Broken("its brackets do not match");
-                }
-                if self.open.is_empty() {
-                    return Step::Done;
-                }
-            }
-            '<' | '>' | '|' | '`' => return Step::Broken("it is no list of calls"),
-            _ => {}
-        }
-        Step::More
     }
 }
