@@ -6,9 +6,10 @@ use axum::http::Method;
 use serde_json::Value;
 
 use super::args::PsArgs;
-use super::{ask, human, output, table};
+use super::{ask, output, table};
 use crate::api::{PsResponse, RunningModel};
 use crate::error::{Error, Kind, Result};
+use crate::human;
 use crate::settings::Settings;
 
 pub(super) fn run(args: &PsArgs, settings: &Settings) -> Result<()> {
