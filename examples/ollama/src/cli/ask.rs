@@ -64,7 +64,9 @@ pub(super) fn ask<T: DeserializeOwned>(
     })?;
     if !status.is_success() {
         let error: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let message = error["error"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        let message = error["error"]
+            .as_str()
+            .map_or_else(|| status.to_string(), str::to_owned);
         let kind = match status.as_u16() {
             404 => Kind::NotFound,
             401 | 403 => Kind::Unauthorized,
