@@ -50,6 +50,8 @@ pub struct ModelParams {
     check_tensors: bool,
     pub(crate) vocab_only: bool,
     repack: bool,
+    /// Nothing is allocated: contexts tell what they would take, and can't compute.
+    pub(crate) plan_only: bool,
 }
 
 impl Default for ModelParams {
@@ -65,6 +67,7 @@ impl Default for ModelParams {
             check_tensors: false,
             vocab_only: false,
             repack: true,
+            plan_only: false,
         }
     }
 }
@@ -183,6 +186,8 @@ impl ModelParams {
                 SplitMode::Row => sys::LLAMA_SPLIT_MODE_ROW,
             },
             load_mode: match self.load_mode {
+                // Upstream plans for weights that are read: nothing is mapped.
+                _ if self.plan_only => sys::LLAMA_LOAD_MODE_NONE,
                 LoadMode::Auto => sys::LLAMA_LOAD_MODE_AUTO,
                 LoadMode::Read => sys::LLAMA_LOAD_MODE_NONE,
                 LoadMode::Map => sys::LLAMA_LOAD_MODE_MMAP,
@@ -204,6 +209,7 @@ impl ModelParams {
             check_tensors: self.check_tensors,
             vocab_only: self.vocab_only,
             use_extra_buffers: self.repack,
+            no_alloc: self.plan_only,
         })
     }
 }

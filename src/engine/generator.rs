@@ -334,7 +334,7 @@ impl Generator {
     }
 }
 
-fn new_context(shared: &Shared, pool: u32, others: u64) -> Result<Context> {
+pub(super) fn new_context(shared: &Shared, pool: u32, others: u64) -> Result<Context> {
     let params = &shared.params;
     let parallel = params.parallel;
     let plain = !params.deterministic;

@@ -12,6 +12,7 @@ mod event;
 mod generator;
 mod governor;
 mod judge;
+mod measure;
 mod metrics;
 mod overflow;
 mod pace;
@@ -40,11 +41,13 @@ pub use pooled::{EmbedRequest, Embedded, Pending, RerankRequest, Reranked};
 pub use request::{EnginePrompt, Overflow, Request};
 pub use submit::SubmitError;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::model::Model;
+use crate::model_params::ModelParams;
 use shared::Shared;
 
 /// Serves many requests on one loaded model.
@@ -92,6 +95,21 @@ impl Engine {
                 threads: std::sync::Mutex::new(vec![worker, watchdog]),
             }),
         })
+    }
+
+    /// What a model and an engine on it would take, by upstream's own plan: nothing is allocated and
+    /// no weight is read. `paths` are the model's files in order. Contexts for embeddings, adapters
+    /// and a draft model come on top.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::load_shards`] and [`new`](Self::new).
+    pub fn measure(
+        paths: &[impl AsRef<Path>],
+        model: &ModelParams,
+        params: &EngineParams,
+    ) -> Result<Memory> {
+        measure::measure(paths, model, params)
     }
 
     /// The model.

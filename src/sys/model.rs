@@ -36,6 +36,7 @@ pub(crate) struct RawModelParams {
     pub(crate) check_tensors: bool,
     pub(crate) vocab_only: bool,
     pub(crate) use_extra_buffers: bool,
+    pub(crate) no_alloc: bool,
 }
 
 /// Where the bytes of a model are.
@@ -122,6 +123,7 @@ impl RawModel {
         raw.check_tensors = params.check_tensors;
         raw.vocab_only = params.vocab_only;
         raw.use_extra_bufts = params.use_extra_buffers;
+        raw.no_alloc = params.no_alloc;
 
         let mut state = Progress {
             report: progress,

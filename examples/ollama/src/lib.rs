@@ -1,5 +1,6 @@
 //! Ollama's server and command line on top of llamakit.
 
+pub mod api;
 pub mod archive;
 pub mod cli;
 pub mod create;
@@ -10,6 +11,9 @@ pub mod modelfile;
 pub mod name;
 mod progress;
 pub mod registry;
+pub mod runner;
+mod scheduler;
+pub mod server;
 pub mod settings;
 pub mod show;
 pub mod store;

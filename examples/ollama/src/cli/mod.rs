@@ -4,6 +4,7 @@
 //! The exit code is 0 when all is well, 130 when the user or the reader of the output stopped it, else 1.
 
 mod args;
+mod ask;
 mod completion;
 mod cp;
 mod create;
@@ -13,10 +14,12 @@ mod import;
 mod interrupt;
 mod list;
 mod output;
+mod ps;
 mod pull;
 mod push;
 mod rm;
 mod show;
+mod stop;
 mod table;
 mod transfer;
 
@@ -42,6 +45,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(failed || !printed));
         }
     };
+    if let Some(Command::Runner(_)) = &cli.command {
+        return crate::runner::main();
+    }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == Kind::Cancelled => ExitCode::from(130),
@@ -72,6 +78,9 @@ fn run(cli: Cli) -> Result<()> {
         Command::Push(args) => push::run(&args, &settings),
         Command::Export(args) => export::run(&args, &settings),
         Command::Import(args) => import::run(&args, &settings),
+        Command::Serve(_) => crate::server::serve(&settings),
+        Command::Ps(args) => ps::run(&args, &settings),
+        Command::Stop(args) => stop::run(&args.model, &settings),
         Command::Completion(args) => completion::run(&args),
         Command::Signin | Command::Signout => Err(Error::new(
             Kind::Unsupported,

@@ -1,0 +1,37 @@
+//! What answers must be, in the engine's terms.
+
+use llamakit::constrain::Constraint as Rule;
+use llamakit::engine::{FinishReason, Finished, Request};
+
+use super::wire::{Constraint, ConstraintKind};
+
+/// Adds a constraint to a request, and the control tokens that its answer's text must contain.
+pub(super) fn apply(
+    request: Request,
+    constraint: Option<&Constraint>,
+    special_texts: Vec<String>,
+) -> llamakit::Result<Request> {
+    let request = request.special_texts(special_texts);
+    let Some(constraint) = constraint else {
+        return Ok(request);
+    };
+    let mut rule = match &constraint.kind {
+        ConstraintKind::JsonObject => Rule::json_object()?,
+        ConstraintKind::JsonSchema(schema) => Rule::json_schema(schema)?,
+        ConstraintKind::Lark(grammar) => Rule::lark(grammar)?,
+    };
+    if let Some(text) = &constraint.after {
+        rule = rule.after(text)?;
+    }
+    Ok(request.constraint(rule))
+}
+
+/// Whether the answer is a whole value.
+pub(super) fn complete(finished: &Finished) -> Option<bool> {
+    finished.complete
+}
+
+/// Whether the answer ended because its value was whole.
+pub(super) fn is_whole(reason: &FinishReason) -> bool {
+    matches!(reason, FinishReason::Complete)
+}

@@ -1,0 +1,26 @@
+//! The server: HTTP in, answers out. It loads no model itself; runners do.
+
+mod app;
+mod body;
+mod clock;
+mod error;
+mod gate;
+mod id;
+mod infer;
+mod keys;
+mod listen;
+mod logs;
+mod memory;
+mod metrics;
+mod model;
+mod prompt;
+mod reply;
+mod routes;
+mod serve;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use routes::processor;
+pub use serve::serve;
