@@ -431,9 +431,10 @@ impl Backend for EngineBackend {
             logprobs: request.logprobs.is_some(),
             tokens: request.want_tokens.then_some(tokens),
         };
-        Ok(answer
-            .filter_map(move |step| std::future::ready(writer.write(step)))
-            .boxed())
+        // The engine's answer is an iterator as well.
+        let events =
+            StreamExt::filter_map(answer, move |step| std::future::ready(writer.write(step)));
+        Ok(events.boxed())
     }
 
     fn embed(&self, request: Embed) -> Later<Embedded> {

@@ -1,5 +1,6 @@
 //! Runners as processes of their own: the fake speaks the protocol that the real one does.
 
+use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const RUNNER: &str = "OLLAMA_TEST_FAKE_RUNNER";
 fn child() {
     if std::env::var_os(RUNNER).is_some() {
         // What the test run has written so far is no part of the first report's line.
-        println!();
+        writeln!(std::io::stdout()).unwrap();
         process::run(&mut FakeLoader);
         std::process::exit(1);
     }
@@ -153,7 +154,7 @@ async fn the_end_of_the_pipe_ends_a_runner_also_while_it_answers() {
 #[cfg(unix)]
 #[test]
 fn no_orphan_outlives_its_server() {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::{BufRead, BufReader};
     use std::process::Stdio;
     let launcher = launcher();
     // A shell in the server's place: it starts the runner with the pipe, and is killed.

@@ -128,15 +128,17 @@ async fn the_least_recently_used_leaves_for_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_is_kept_within_the_budget() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|spec| Nature {
-        memory: if spec.model[0].ends_with("huge") {
-            20_000
-        } else {
-            6_000
-        },
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|spec| Nature {
+            memory: if spec.model[0].ends_with("huge") {
+                20_000
+            } else {
+                6_000
+            },
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let scheduler = Scheduler::new(Arc::new(launcher), config());
     acquire(&scheduler, "a", FOREVER).await.unwrap();
     acquire(&scheduler, "b", FOREVER).await.unwrap();
@@ -222,12 +224,14 @@ async fn too_many_requests_are_refused_also_while_the_model_is_loaded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gives_up_while_loading_ends_the_load() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|_| Nature {
-        memory: 1,
-        load_time: Duration::from_secs(3600),
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 1,
+            load_time: Duration::from_secs(3600),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let scheduler = Scheduler::new(Arc::new(launcher), config());
     let waiting = {
         let scheduler = scheduler.clone();
@@ -241,11 +245,13 @@ async fn who_gives_up_while_loading_ends_the_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_load_tells_all_who_wait() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|_| Nature {
-        fail: Some(Failure::new(FailureKind::Load, "the file is no model")),
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            fail: Some(Failure::new(FailureKind::Load, "the file is no model")),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let scheduler = Scheduler::new(Arc::new(launcher), config());
     let (a, b) = tokio::join!(
         acquire(&scheduler, "m", FOREVER),
@@ -262,12 +268,14 @@ async fn a_failed_load_tells_all_who_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_stands_still_is_given_up() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|_| Nature {
-        memory: 1,
-        load_time: Duration::from_secs(3600),
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 1,
+            load_time: Duration::from_secs(3600),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let config = Config {
         load_timeout: Some(Duration::from_millis(100)),
         ..config()

@@ -48,7 +48,6 @@ pub(crate) struct Model {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Can {
     pub complete: bool,
-    pub embed: bool,
     pub call: bool,
     pub think: bool,
 }
@@ -164,7 +163,6 @@ impl Models {
         let harmony = *format.calls() == CallFormat::Harmony;
         let can = Can {
             complete: !embeds,
-            embed: embeds,
             call: *format.calls() != CallFormat::None,
             think: harmony || !format.thinking_tags().is_empty(),
         };

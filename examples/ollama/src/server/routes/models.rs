@@ -214,7 +214,13 @@ pub(crate) async fn copy(
             .map_err(|_| invalid("destination", &request.destination))?;
         store
             .copy(&source, &destination)
-            .map_err(|error| not_found(error, &request.source))?;
+            .map_err(|error| match error.kind() {
+                // Ollama words it so here, and otherwise elsewhere.
+                Kind::NotFound => {
+                    ApiError::not_found(format!("model {:?} not found", request.source))
+                }
+                _ => error.into(),
+            })?;
         Ok(reply::empty(StatusCode::OK))
     })
     .await

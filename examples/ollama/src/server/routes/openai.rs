@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use llamakit::chat::ToolChoice;
 use serde_json::{Map, Value, json};
@@ -245,7 +246,7 @@ fn call_of(field: &str, call: &ChatToolCall, at: usize) -> Result<ToolCall, ApiE
 /// The tool of the call with this id: the last one, where an id was used twice.
 fn name_of(messages: &[ChatMessage], id: &str) -> String {
     let calls = messages.iter().flat_map(|message| &message.tool_calls);
-    let call = calls.filter(|call| !id.is_empty() && call.id == id).last();
+    let call = calls.rev().find(|call| !id.is_empty() && call.id == id);
     call.map_or_else(String::new, |call| call.function.name.clone())
 }
 
@@ -521,9 +522,7 @@ impl Shape {
 
 /// The parts of all answers as they come, then what they took.
 async fn stream(started: Vec<Answering>, shape: Shape) -> Result<Response, ApiError> {
-    let mut numbered: Vec<
-        std::pin::Pin<Box<dyn Stream<Item = (usize, Result<Item, ApiError>)> + Send>>,
-    > = Vec::new();
+    let mut numbered: Vec<BoxStream<'static, (usize, Result<Item, ApiError>)>> = Vec::new();
     for (index, mut answering) in started.into_iter().enumerate() {
         // What fails before the first part has a status of its own.
         let first = answering.next().await.transpose()?;

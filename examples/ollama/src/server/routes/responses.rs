@@ -147,7 +147,7 @@ fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, ApiError> {
                 let calls = messages
                     .iter()
                     .flat_map(|message: &Message| &message.tool_calls);
-                let call = calls.filter(|call| call.id == id).last();
+                let call = calls.rev().find(|call| call.id == id);
                 let name = call
                     .map(|call| call.function.name.clone())
                     .unwrap_or_default();

@@ -25,7 +25,7 @@ async fn copies_and_deletes() {
         (
             json!({"source": "nothere", "destination": "y"}),
             404,
-            "model 'nothere' not found",
+            "model \"nothere\" not found",
         ),
         (
             json!({"source": "../x", "destination": "y"}),
