@@ -211,8 +211,12 @@ impl Client {
                 .map_err(lost)?
                 .into_parts();
             self.ours.set(head.headers.contains_key("x-request-id"));
-            if head.status.is_success() && lines {
-                return self.lines(body, each).await;
+            let (success, headers) = (head.status.is_success(), &head.headers);
+            if success && lines {
+                return match is_json(headers) {
+                    true => self.lines(body, each).await,
+                    false => Err(self.stranger(headers, &first(body).await)),
+                };
             }
             let broke = |error| failed("the reply broke off", &error);
             let whole = Limited::new(body, REPLY)
@@ -220,14 +224,10 @@ impl Client {
                 .await
                 .map_err(broke)?
                 .to_bytes();
-            match head.status.is_success() {
-                true if whole.is_empty()
-                    || serde_json::from_slice::<serde::de::IgnoredAny>(&whole).is_ok() =>
-                {
-                    each(&whole)
-                }
-                true => Err(self.stranger(&head.headers, &whole)),
-                false => Err(self.refused(head.status, &head.headers, &whole)),
+            match success {
+                true if whole.is_empty() || is_json(headers) => each(&whole),
+                true => Err(self.stranger(headers, &whole)),
+                false => Err(self.refused(head.status, headers, &whole)),
             }
         };
         let mut work = pin!(work);
@@ -331,6 +331,21 @@ impl Client {
     async fn stopped(&self) {
         self.stop.notified().await;
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.contains("json"))
+}
+
+/// How a reply begins that nobody can read.
+async fn first(mut body: Incoming) -> Bytes {
+    let frame = body.frame().await.and_then(std::result::Result::ok);
+    frame
+        .and_then(|frame| frame.into_data().ok())
+        .unwrap_or_default()
 }
 
 fn failed(what: &str, error: &dyn std::fmt::Display) -> Error {
