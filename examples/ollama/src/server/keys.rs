@@ -88,13 +88,19 @@ impl Keys {
             let name = Arc::clone(&key.name);
             let known = keys.keys.values().any(|other| other.name == name);
             if known || keys.keys.insert(hash, Arc::new(key)).is_some() {
-                let message = format!("OLLAMA_API_KEYS: line {}: {name:?} is there twice", number + 1);
+                let message = format!(
+                    "OLLAMA_API_KEYS: line {}: {name:?} is there twice",
+                    number + 1
+                );
                 return Err(Error::new(Kind::Invalid, message));
             }
         }
         if keys.keys.is_empty() {
             // A file that allows nothing is a mistake, and none at all would allow everything.
-            return Err(Error::new(Kind::Invalid, "OLLAMA_API_KEYS: the file has no keys"));
+            return Err(Error::new(
+                Kind::Invalid,
+                "OLLAMA_API_KEYS: the file has no keys",
+            ));
         }
         Ok(keys)
     }
@@ -112,7 +118,9 @@ fn parse_line(line: &str) -> std::result::Result<(Digest, Key), String> {
     let hash: Digest = hash
         .parse()
         .map_err(|_| "the hash must be sha256: and 64 lower-case hexadecimal digits".to_owned())?;
-    let scopes = words.next().ok_or("the scopes are missing: infer, manage")?;
+    let scopes = words
+        .next()
+        .ok_or("the scopes are missing: infer, manage")?;
     let mut key = Key {
         name: name.into(),
         infer: false,
@@ -124,12 +132,19 @@ fn parse_line(line: &str) -> std::result::Result<(Digest, Key), String> {
         match scope {
             "infer" => key.infer = true,
             "manage" => key.manage = true,
-            other => return Err(format!("there is no scope {other:?}; there are infer and manage")),
+            other => {
+                return Err(format!(
+                    "there is no scope {other:?}; there are infer and manage"
+                ));
+            }
         }
     }
     for word in words {
         let number = |text: &str| -> std::result::Result<u32, String> {
-            let number = text.parse().ok().filter(|&number| (1..=1_000_000).contains(&number));
+            let number = text
+                .parse()
+                .ok()
+                .filter(|&number| (1..=1_000_000).contains(&number));
             number.ok_or_else(|| format!("{word:?} must have a number from 1 to 1000000"))
         };
         if let Some(text) = word.strip_prefix("parallel=") {
@@ -225,7 +240,11 @@ mod tests {
     #[test]
     fn rates_fill_up_again() {
         let start = Instant::now();
-        let mut bucket = Bucket { per_minute: 2.0, left: 2.0, filled: start };
+        let mut bucket = Bucket {
+            per_minute: 2.0,
+            left: 2.0,
+            filled: start,
+        };
         assert!(bucket.take(start).is_ok());
         assert!(bucket.take(start).is_ok());
         assert_eq!(bucket.take(start), Err(TooMuch { retry_after: 30 }));
@@ -239,13 +258,22 @@ mod tests {
         let good = line("a", "one", "infer");
         for (text, what) in [
             ("\nname".to_owned(), "line 2: the hash is missing"),
-            ("name sha256:12 infer".to_owned(), "line 1: the hash must be"),
+            (
+                "name sha256:12 infer".to_owned(),
+                "line 1: the hash must be",
+            ),
             (line("a", "x", ""), "scopes are missing"),
             (line("a", "x", "infer,push"), "no scope \"push\""),
             (line("a", "x", "infer parallel=0"), "from 1 to"),
             (line("a", "x", "infer foo"), "\"foo\" is not understood"),
-            (format!("{good}{}", line("a", "two", "infer")), "line 2: \"a\" is there twice"),
-            (format!("{good}{}", line("b", "one", "infer")), "line 2: \"b\" is there twice"),
+            (
+                format!("{good}{}", line("a", "two", "infer")),
+                "line 2: \"a\" is there twice",
+            ),
+            (
+                format!("{good}{}", line("b", "one", "infer")),
+                "line 2: \"b\" is there twice",
+            ),
             ("# none".to_owned(), "no keys"),
         ] {
             let error = Keys::parse(&text).unwrap_err().to_string();

@@ -55,7 +55,9 @@ pub(crate) fn lines(lines: impl Stream<Item = Bytes> + Send + 'static) -> Respon
 pub(crate) fn events(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let mut response = with_type(streamed(events), EVENTS);
     let no_cache = HeaderValue::from_static("no-cache");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_cache);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_cache);
     response
 }
 

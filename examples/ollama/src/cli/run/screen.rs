@@ -21,8 +21,6 @@ pub(super) struct Screen {
     pub(super) color: bool,
     spins: bool,
     columns: fn() -> usize,
-    /// Whether nobody reads the output any more.
-    broken: bool,
 }
 
 /// Turns until it is dropped.
@@ -44,7 +42,6 @@ impl Screen {
                 Some((_, columns)) if columns > 0 => columns.into(),
                 _ => COLUMNS,
             },
-            broken: false,
         }
     }
 
@@ -57,7 +54,6 @@ impl Screen {
             color: terminal,
             spins: false,
             columns: || COLUMNS,
-            broken: false,
         }
     }
 
@@ -67,14 +63,7 @@ impl Screen {
             return Ok(());
         }
         let written = self.out.write_all(text.as_bytes());
-        let written = written.and_then(|()| self.out.flush());
-        self.broken |= written.is_err();
-        written.map_err(unwritten)
-    }
-
-    /// Whether what is written arrives nowhere.
-    pub(super) fn broken(&self) -> bool {
-        self.broken
+        written.and_then(|()| self.out.flush()).map_err(unwritten)
     }
 
     /// Writes a line to standard output.

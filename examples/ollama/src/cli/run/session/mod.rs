@@ -123,9 +123,7 @@ impl<'a> Session<'a> {
             match done {
                 Ok(Next::Line) => {}
                 Ok(Next::Leave) => return Ok(()),
-                // Nobody sees any more what is said.
-                Err(error) if self.screen.broken() => return Err(error),
-                // Behind what the terminal shows for Ctrl-C.
+                // Behind what the terminal shows for Ctrl-C. Where nobody reads the output, it fails again.
                 Err(error) if error.kind() == Kind::Cancelled => self.screen.print("\n")?,
                 Err(error) => {
                     self.lost |= error.kind() == Kind::Network;

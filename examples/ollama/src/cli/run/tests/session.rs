@@ -149,6 +149,8 @@ fn what_is_set_reaches_the_request() {
         (Some(7), Some(512))
     );
     assert_eq!(seen[0].stop, ["yy", "zz"]);
+    let first = "<|system|>Be long.<|end|>\n<|user|>Hello<|end|>\n<|assistant|>";
+    assert_eq!(place.prompts()[0], first, "of two in a row the second one");
     assert!(seen[0].constraint.is_some() && seen[1].constraint.is_none());
     assert_eq!(
         place.prompts()[1],
@@ -323,10 +325,7 @@ fn a_saved_conversation_goes_on() {
     assert_eq!(said, ">>> say:hello\nhello\n\nmore\n\n");
     let prompt = place.prompts().pop().unwrap();
     let end = "<|user|>say:hello<|end|>\n<|assistant|>hello<|end|>\n<|user|>say:more<|end|>\n<|assistant|>";
-    assert!(
-        prompt.starts_with("<|system|>Be brief.") && prompt.ends_with(end),
-        "{prompt}"
-    );
+    assert_eq!(prompt, format!("<|system|>Be brief.<|end|>\n{end}"));
     let params: Value = place
         .client
         .ask(
