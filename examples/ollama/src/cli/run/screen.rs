@@ -19,6 +19,8 @@ pub(super) struct Screen {
     pub(super) terminal: bool,
     /// Whether it has colours.
     pub(super) color: bool,
+    /// Whether its cursor can be moved.
+    moves: bool,
     spins: bool,
     columns: fn() -> usize,
 }
@@ -36,6 +38,7 @@ impl Screen {
             out: Box::new(io::stdout()),
             notes: Box::new(io::stderr()),
             terminal,
+            moves: terminal && !dumb,
             color: terminal && !dumb && variable("NO_COLOR").is_none(),
             spins: terminal && !dumb && io::stderr().is_terminal(),
             columns: || match console::Term::stdout().size_checked() {
@@ -51,6 +54,7 @@ impl Screen {
             out,
             notes,
             terminal,
+            moves: terminal,
             color: terminal,
             spins: false,
             columns: || COLUMNS,
@@ -76,9 +80,9 @@ impl Screen {
         let _ = self.notes.write_all(text.as_bytes());
     }
 
-    /// Columns of the terminal.
-    pub(super) fn columns(&self) -> usize {
-        (self.columns)()
+    /// Columns of the terminal, where words that were written can be taken back.
+    pub(super) fn columns(&self) -> Option<usize> {
+        self.moves.then(self.columns)
     }
 
     /// A colour, where there are colours.

@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
     /// Shows the messages that every conversation with the model begins with.
     fn replay(&mut self) -> Result<()> {
         for message in std::mem::take(&mut self.shown.messages) {
-            let columns = self.manner.wrap.then(|| self.screen.columns());
+            let columns = self.screen.columns().filter(|_| self.manner.wrap);
             match message.role.as_str() {
                 "user" => {
                     let text = Wrap::default().push(&message.content, None);
