@@ -12,6 +12,7 @@ mod export;
 mod help;
 mod import;
 mod interrupt;
+mod keys;
 mod list;
 mod output;
 mod ps;
@@ -81,6 +82,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(_) => crate::server::serve(&settings),
         Command::Ps(args) => ps::run(&args, &settings),
         Command::Stop(args) => stop::run(&args.model, &settings),
+        Command::Keys(args) => keys::run(&args.command, &settings),
         Command::Completion(args) => completion::run(&args),
         Command::Signin | Command::Signout => Err(Error::new(
             Kind::Unsupported,
@@ -213,6 +215,9 @@ mod tests {
             &["ollama", "ps", "--json"],
             &["ollama", "cp", "a", "b"],
             &["ollama", "rm", "a", "b"],
+            &["ollama", "keys", "add", "laptop", "--scopes", "infer,manage", "--parallel=2"],
+            &["ollama", "keys", "ls", "--json"],
+            &["ollama", "keys", "remove", "a", "b"],
             &["ollama", "login"],
             &["ollama", "launch", "claude", "--model", "x"],
             &["ollama", "runner", "--model", "/x", "--port", "1"],
@@ -224,6 +229,8 @@ mod tests {
             &["ollama", "cp", "a"],
             &["ollama", "show"],
             &["ollama", "show", "a", "b"],
+            &["ollama", "keys"],
+            &["ollama", "keys", "add", "a", "--scopes", "all"],
             &["ollama", "nonsense"],
             &["ollama", "list", "--nonsense"],
             &["ollama", "run", "m", "--verbose=perhaps"],
