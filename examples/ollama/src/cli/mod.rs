@@ -8,6 +8,7 @@ mod ask;
 mod completion;
 mod cp;
 mod create;
+mod doctor;
 mod export;
 mod help;
 mod import;
@@ -83,6 +84,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Ps(args) => ps::run(&args, &settings),
         Command::Stop(args) => stop::run(&args.model, &settings),
         Command::Keys(args) => keys::run(&args.command, &settings),
+        Command::Doctor(args) => doctor::run(&args, &settings),
         Command::Completion(args) => completion::run(&args),
         Command::Signin | Command::Signout => Err(Error::new(
             Kind::Unsupported,

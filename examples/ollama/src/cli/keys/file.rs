@@ -41,7 +41,9 @@ pub(super) fn change(path: &Path, edit: impl FnOnce(String) -> Result<String>) -
     written.map_err(cannot)?;
     new.persist(path).map_err(|failed| cannot(failed.error))?;
     if cfg!(unix) {
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(cannot)?;
+        File::open(&folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(cannot)?;
     }
     Ok(())
 }
