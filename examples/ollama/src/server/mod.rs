@@ -21,7 +21,7 @@ mod serve;
 mod transfer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use key_line::{KeyLine, LIMITS as KEY_LIMITS};
 pub(crate) use routes::processor;
