@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Large language model runner
 #[derive(Debug, Parser)]
@@ -282,16 +282,16 @@ pub(crate) struct BenchArgs {
     /// Name of the model
     pub(crate) model: String,
     /// Clients that ask at the same time
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=256))]
     pub(crate) clients: u32,
     /// Words of each prompt
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) words: u32,
     /// Tokens of each answer
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) tokens: u32,
     /// Requests of each client
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rounds: u32,
     /// Print JSON
     #[arg(long)]

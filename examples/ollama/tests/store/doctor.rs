@@ -228,7 +228,11 @@ fn server(answer: fn(&str) -> String) -> String {
 }
 
 fn http(body: &str) -> String {
-    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length";
+    http_with("Server: other", body)
+}
+
+fn http_with(header: &str, body: &str) -> String {
+    let head = format!("HTTP/1.1 200 OK\r\n{header}\r\nConnection: close\r\nContent-Length");
     format!("{head}: {}\r\n\r\n{body}", body.len())
 }
 
@@ -238,8 +242,8 @@ fn who_listens_is_told() {
     for (answer, state, code) in [
         (
             (|path: &str| match path {
-                "/api/version" => http(r#"{"version":"0.33.0"}"#),
-                _ => http(r#"{"models":[{"name":"m:latest"}],"memory_budget":5}"#),
+                "/api/version" => http_with("X-Request-Id: req_1", r#"{"version":"0.33.0"}"#),
+                _ => http(r#"{"models":[{"name":"m:latest"}]}"#),
             }) as fn(&str) -> String,
             "ours",
             0,

@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Findings;
-use crate::cli::ask;
+use crate::cli::client::Client;
 use crate::error::{Error, Kind, Result};
+use crate::name::Scheme;
 use crate::settings::Settings;
 
 /// How long a server may take to answer. One that is busy answers these questions at once.
@@ -49,40 +50,34 @@ pub(super) fn look(settings: &Settings, findings: &mut Findings) -> Server {
         version: None,
         loaded: Vec::new(),
     };
-    if settings.offline && !host.is_loopback() {
+    // What is far away is not asked offline, and nobody is by https.
+    if settings.offline && !host.is_loopback() || host.scheme == Scheme::Https {
         return server;
     }
     if !connects(&host.host, host.port) {
         server.state = State::None;
         return server;
     }
-    match ask(settings, "/api/version") {
-        Ok(reply) => server.version = reply["version"].as_str().map(str::to_owned),
-        Err(error) if error.kind() == Kind::Unsupported => return server,
+    let version = match ask(settings, "/api/version") {
+        Ok(version) => version,
         Err(error) => {
             server.state = State::Unknown;
-            findings.problem(format!(
-                "what listens at {} is no server of this kind: {error}; OLLAMA_HOST can name another address",
-                server.address
-            ));
+            findings.problem(format!("{error}; OLLAMA_HOST can name another address"));
             return server;
         }
-    }
-    // The original tells no budget, and knows no keys.
-    server.state = State::Other;
+    };
+    server.version = version.json["version"].as_str().map(str::to_owned);
+    server.state = match version.ours {
+        true => State::Ours,
+        false => State::Other,
+    };
     match ask(settings, "/api/ps") {
-        Ok(reply) => {
-            if reply["memory_budget"].is_u64() {
-                server.state = State::Ours;
-            }
-            let models = reply["models"].as_array().into_iter().flatten();
+        Ok(loaded) => {
+            let models = loaded.json["models"].as_array().into_iter().flatten();
             let names = models.filter_map(|model| model["name"].as_str().map(str::to_owned));
             server.loaded = names.collect();
         }
-        Err(error) if error.kind() == Kind::Unauthorized => {
-            server.state = State::Ours;
-            findings.warn(format!("the server at {}: {error}", server.address));
-        }
+        // It works; OLLAMA_API_KEY is missing here, or wrong.
         Err(error) => findings.warn(format!("the server at {}: {error}", server.address)),
     }
     server
@@ -95,16 +90,32 @@ fn connects(host: &str, port: u16) -> bool {
         .any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
 }
 
+struct Answer {
+    json: Value,
+    /// Whether a server of this program gave it.
+    ours: bool,
+}
+
 /// Asks, and does not wait for ever.
-fn ask(settings: &Settings, path: &'static str) -> Result<Value> {
+fn ask(settings: &Settings, path: &'static str) -> Result<Answer> {
     let (sender, receiver) = mpsc::channel();
-    let settings = settings.clone();
+    let of_thread = settings.clone();
     // It ends with the program if it gets no answer.
     std::thread::spawn(move || {
-        let _ = sender.send(ask::ask(&settings, Method::GET, path, &Value::Null));
+        let asked = || {
+            let client = Client::new(&of_thread)?;
+            let json = client.ask(Method::GET, path, &Value::Null)?;
+            let ours = client.ours();
+            Ok(Answer { json, ours })
+        };
+        let _ = sender.send(asked());
     });
     receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-        let message = format!("no answer within {} s", PATIENCE.as_secs());
+        let at = settings.host.connectable().authority();
+        let message = format!(
+            "what listens at {at} gives no answer within {} s",
+            PATIENCE.as_secs()
+        );
         Err(Error::new(Kind::Network, message))
     })
 }
