@@ -258,6 +258,13 @@ fn who_listens_is_told() {
         ),
         (|_: &str| http("<html>a page</html>"), "unknown", 1),
         (|_: &str| "SSH-2.0-OpenSSH_9.9\r\n".to_owned(), "unknown", 1),
+        (
+            |_: &str| loop {
+                std::thread::park()
+            },
+            "unknown",
+            1,
+        ),
     ] {
         let output = doctor_at(&server(answer), &fixture, &["--json"]);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();

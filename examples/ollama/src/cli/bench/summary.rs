@@ -172,6 +172,33 @@ mod tests {
     }
 
     #[test]
+    fn of_times_the_longest_and_of_speeds_the_lowest_is_bad() {
+        let sample = |n: u32| Sample {
+            first_token: std::time::Duration::from_millis(n.into()),
+            whole: std::time::Duration::from_secs(n.into()),
+            prompt_tokens: 5,
+            cached_tokens: 1,
+            answer_tokens: 10,
+            prompt_speed: None,
+            answer_speed: Some(f64::from(n)),
+            warnings: Vec::new(),
+        };
+        let plan = Plan {
+            model: "m".to_owned(),
+            words: 5,
+            tokens: 10,
+        };
+        let summary = Summary::new(&plan, 2, &[sample(10), sample(20)], 0.5);
+        let of = |median, p99| Some(Spread { median, p99 });
+        assert_eq!(summary.first_token_ms, of(15.0, 20.0));
+        assert_eq!(summary.request_ms, of(15_000.0, 20_000.0));
+        assert_eq!(summary.answer_tokens_per_second, of(15.0, 10.0));
+        assert_eq!(summary.prompt_tokens_per_second, None);
+        assert_eq!(summary.all_answer_tokens_per_second, 40.0);
+        assert_eq!(summary.all_tokens_per_second, 60.0);
+    }
+
+    #[test]
     fn numbers_have_three_digits() {
         for (value, text) in [
             (0.1234, "0.12"),
