@@ -124,6 +124,12 @@ async def raised_async(kind, call):
     raise Failed(f"no {kind.__name__}")
 
 
+def line_of(error):
+    """The line of the script that an error came by."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == sys.argv[0]), "?")
+
+
 def run():
     """Runs all checks, prints a line for each, and ends the program."""
     failed = 0
@@ -141,8 +147,7 @@ def run():
         except Failed as error:
             verdict = f"FAILED: {error}"
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            verdict = f"FAILED: {type(error).__name__}: {error} ({where.name}:{where.lineno})"
+            verdict = f"FAILED: {type(error).__name__}: {error} (line {line_of(error)})"
         failed += verdict != "ok"
         shown = name.replace("_", " ") if name.isidentifier() else name
         print(f"  {shown}: {verdict} ({time.monotonic() - began:.1f} s)")
@@ -167,7 +172,9 @@ def get(path):
 
 
 def make_tools_model():
-    status, reply = post("/api/create", {"model": TOOLS_MODEL, "from": MODEL, "template": TOOLS_TEMPLATE, "stream": False})
+    status, reply = post(
+        "/api/create", {"model": TOOLS_MODEL, "from": MODEL, "template": TOOLS_TEMPLATE, "stream": False}
+    )
     expect(status == 200, f"the model for tools can't be created: {status} {reply}")
 
 

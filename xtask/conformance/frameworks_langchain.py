@@ -28,7 +28,9 @@ def chat_answers_and_remembers():
 def chat_streams():
     parts = list(model().stream(QUESTION))
     expect(len(parts) > 3, f"16 tokens came in {len(parts)} parts")
-    expect("".join(part.content for part in parts) == model().invoke(QUESTION).content, "the stream says something else")
+    expect(
+        "".join(part.content for part in parts) == model().invoke(QUESTION).content, "the stream says something else"
+    )
 
 
 @check

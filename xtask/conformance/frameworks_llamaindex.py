@@ -46,7 +46,9 @@ def the_context_window_is_read_from_show():
 
 @check
 def structured_output_is_a_pydantic_object():
-    reply = model(num_predict=100, context_window=2048).structured_predict(Sky, PromptTemplate("{question}"), question=QUESTION)
+    reply = model(num_predict=100, context_window=2048).structured_predict(
+        Sky, PromptTemplate("{question}"), question=QUESTION
+    )
     expect(isinstance(reply, Sky), f"it gives {reply!r}")
 
 

@@ -1,7 +1,8 @@
 // Ollama's own client for JavaScript: models are created, listed, shown, copied and removed.
 
 import { Ollama } from 'ollama'
-import { HOST, MESSAGES, MODEL, OPTIONS, QUESTION, UNKNOWN, check, expect, raised, run, unloaded, whole } from './common.mjs'
+import { HOST, MESSAGES, MODEL, OPTIONS, QUESTION, UNKNOWN } from './common.mjs'
+import { check, expect, raised, run, unloaded, whole } from './common.mjs'
 
 const ollama = new Ollama({ host: HOST })
 const names = async () => (await ollama.list()).models.map((model) => model.name)

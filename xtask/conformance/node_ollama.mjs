@@ -1,7 +1,8 @@
 // Ollama's own client for JavaScript: answers of all kinds.
 
 import { Ollama } from 'ollama'
-import { HOST, MESSAGES, MODEL, OPTIONS, QUESTION, SKY, UNKNOWN, check, expect, idle, raised, run, whole } from './common.mjs'
+import { HOST, MESSAGES, MODEL, OPTIONS, QUESTION, SKY, UNKNOWN } from './common.mjs'
+import { check, expect, idle, raised, run, whole } from './common.mjs'
 
 const ollama = new Ollama({ host: HOST })
 const asked = { model: MODEL, options: OPTIONS }

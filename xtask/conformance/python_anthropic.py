@@ -29,7 +29,14 @@ def messages_stream_by_events():
     for event in client.messages.create(**ASKED, stream=True):
         kinds.append(event.type)
     order = list(dict.fromkeys(kind for kind in kinds if kind != "ping"))
-    wanted = ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"]
+    wanted = [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
     expect(order == wanted, f"events come in the order {order}")
 
 
@@ -39,7 +46,10 @@ def messages_stream_by_the_clients_helper():
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
     expect(text and final.content[0].text == text, f"it accumulated {final.content!r}")
-    expect(final.stop_reason == "max_tokens" and final.usage.output_tokens == 16, f"it ends with {final.stop_reason!r}, {final.usage!r}")
+    expect(
+        final.stop_reason == "max_tokens" and final.usage.output_tokens == 16,
+        f"it ends with {final.stop_reason!r}, {final.usage!r}",
+    )
 
 
 @check
@@ -59,7 +69,10 @@ def stop_sequences_are_told():
     whole = client.messages.create(**ASKED, temperature=0).content[0].text
     stop = whole.split()[3]
     reply = client.messages.create(**ASKED, temperature=0, stop_sequences=[stop, "never said"])
-    expect((reply.stop_reason, reply.stop_sequence) == ("stop_sequence", stop), f"{reply.stop_reason!r}, {reply.stop_sequence!r}")
+    expect(
+        (reply.stop_reason, reply.stop_sequence) == ("stop_sequence", stop),
+        f"{reply.stop_reason!r}, {reply.stop_sequence!r}",
+    )
     expect(whole.startswith(reply.content[0].text) and stop not in reply.content[0].text, f"it says {reply.content!r}")
 
 
@@ -81,7 +94,9 @@ def tool_choice_calls_and_results_are_answered():
     for choice in [{"type": "any"}, {"type": "tool", "name": "get_weather"}]:
         reply = client.messages.create(messages=asked, tool_choice=choice, **limits)
         calls = [block for block in reply.content if block.type == "tool_use"]
-        expect(calls and calls[0].name == "get_weather" and calls[0].id, f"tool_choice {choice} gives {reply.content!r}")
+        expect(
+            calls and calls[0].name == "get_weather" and calls[0].id, f"tool_choice {choice} gives {reply.content!r}"
+        )
         expect(calls[0].input["city"] in WEATHER["properties"]["city"]["enum"], f"its input is {calls[0].input!r}")
         expect(reply.stop_reason == "tool_use", f"stop_reason is {reply.stop_reason!r}")
     result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": calls[0].id, "content": "rain"}]}
@@ -118,7 +133,9 @@ def a_stream_that_is_left_stops_the_work():
 @check
 def errors_have_this_apis_shape():
     error = raised(anthropic.NotFoundError, lambda: client.messages.create(**{**ASKED, "model": UNKNOWN}))
-    expect(error.body["type"] == "error" and error.body["error"]["type"] == "not_found_error", f"it says {error.body!r}")
+    expect(
+        error.body["type"] == "error" and error.body["error"]["type"] == "not_found_error", f"it says {error.body!r}"
+    )
     expect(f"model '{UNKNOWN}' not found" in error.body["error"]["message"], f"it says {error.body!r}")
     streamed = lambda: list(client.messages.create(**{**ASKED, "model": UNKNOWN}, stream=True))
     raised(anthropic.NotFoundError, streamed)
@@ -129,8 +146,11 @@ def errors_have_this_apis_shape():
         "a role that is none": {**ASKED, "messages": [{"role": "robot", "content": "x"}]},
     }
     for name, request in wrong.items():
-        error = raised(anthropic.BadRequestError, lambda: client.messages.create(**request))
-        expect(error.body["error"]["type"] == "invalid_request_error" and error.body["error"]["message"], f"{name}: {error.body!r}")
+        error = raised(anthropic.BadRequestError, lambda request=request: client.messages.create(**request))
+        expect(
+            error.body["error"]["type"] == "invalid_request_error" and error.body["error"]["message"],
+            f"{name}: {error.body!r}",
+        )
 
 
 run()

@@ -39,9 +39,17 @@ def show_tells_what_a_model_is():
 
 @check
 def create_makes_a_model_that_obeys():
-    steps = list(client.create("made", from_=MODEL, system="You are Mario.", parameters={"num_predict": 5, "stop": ["###", "END"]},
-                               messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "It's me"}],
-                               license="Do as you like", stream=True))
+    steps = list(
+        client.create(
+            "made",
+            from_=MODEL,
+            system="You are Mario.",
+            parameters={"num_predict": 5, "stop": ["###", "END"]},
+            messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "It's me"}],
+            license="Do as you like",
+            stream=True,
+        )
+    )
     expect(steps[-1].status == "success", f"create ends with {steps[-1]!r}")
     shown = client.show("made")
     for line in ["SYSTEM You are Mario.", "PARAMETER num_predict 5", "PARAMETER stop ###", "MESSAGE user Hi"]:
@@ -94,7 +102,9 @@ def push_and_pull_by_a_registry():
     expect(steps[0].status == "pulling manifest", f"pull begins with {steps[0].status!r}")
     expect(steps[-1].status == "success", f"pull ends with {steps[-1]!r}")
     for step in steps:
-        expect(not step.digest or step.completed is None or step.completed <= step.total, f"more than all came: {step!r}")
+        expect(
+            not step.digest or step.completed is None or step.completed <= step.total, f"more than all came: {step!r}"
+        )
     now = {model.model: model.digest for model in client.list().models}
     expect(now.get(name) == digest, f"what was pulled is {now.get(name)!r}, not {digest!r}")
     expect(client.pull(name, insecure=True).status == "success", "pull without a stream fails")

@@ -25,7 +25,10 @@ def get_weather(city: str, days: int) -> str:
 def generate_answers():
     reply = client.generate(MODEL, QUESTION, options=OPTIONS)
     expect(reply.response.strip(), "the answer is empty")
-    expect(reply.done and reply.done_reason == "length", f"16 tokens end with done_reason {reply.done_reason!r}, not 'length'")
+    expect(
+        reply.done and reply.done_reason == "length",
+        f"16 tokens end with done_reason {reply.done_reason!r}, not 'length'",
+    )
     expect(reply.eval_count == 16, f"num_predict 16 gave {reply.eval_count} tokens")
     expect(reply.model == MODEL, f"the reply names model {reply.model!r}")
     for name in ["total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_duration"]:
@@ -65,14 +68,18 @@ def chat_answers():
     reply = client.chat(MODEL, MESSAGES, options=OPTIONS)
     expect(reply.message.role == "assistant" and reply.message.content.strip(), f"the message is {reply.message!r}")
     expect(reply["message"]["content"] == reply.message.content, "subscripts do not work")
-    expect(reply.done_reason == "length" and reply.eval_count == 16, f"{reply.done_reason} after {reply.eval_count} tokens")
+    expect(
+        reply.done_reason == "length" and reply.eval_count == 16, f"{reply.done_reason} after {reply.eval_count} tokens"
+    )
 
 
 @check
 def chat_streams():
     whole = client.chat(MODEL, MESSAGES, options=OPTIONS).message.content
     parts = list(client.chat(MODEL, MESSAGES, options=OPTIONS, stream=True))
-    expect("".join(part.message.content for part in parts) == whole, "the stream says something else than the whole answer")
+    expect(
+        "".join(part.message.content for part in parts) == whole, "the stream says something else than the whole answer"
+    )
     expect(parts[-1].done and parts[-1].done_reason == "length", f"the last part is {parts[-1]!r}")
     expect(all(part.message.role == "assistant" for part in parts), "a part has another role")
 
@@ -145,7 +152,9 @@ def log_probabilities_come_with_the_answer():
     expect(count == 6, f"a stream of 6 tokens has {count} log-probabilities")
     expect(not client.generate(MODEL, QUESTION, options=OPTIONS).logprobs, "they come without being asked for")
     error = raised(ollama.ResponseError, lambda: client.generate(MODEL, QUESTION, logprobs=True, top_logprobs=21))
-    expect(error.status_code == 400 and error.error == "top_logprobs must be between 0 and 20", f"top_logprobs 21: {error}")
+    expect(
+        error.status_code == 400 and error.error == "top_logprobs must be between 0 and 20", f"top_logprobs 21: {error}"
+    )
 
 
 @check
@@ -183,7 +192,10 @@ def tools_without_a_template_for_them_are_refused():
 @check
 def thinking_is_refused_where_the_model_cannot():
     wanted = f'"{MODEL}" does not support thinking'
-    for call in [lambda: client.chat(MODEL, MESSAGES, think=True), lambda: client.generate(MODEL, QUESTION, think=True)]:
+    for call in [
+        lambda: client.chat(MODEL, MESSAGES, think=True),
+        lambda: client.generate(MODEL, QUESTION, think=True),
+    ]:
         error = raised(ollama.ResponseError, call)
         expect((error.status_code, error.error) == (400, wanted), f"it says {error}")
     reply = client.chat(MODEL, MESSAGES, think=False, options=OPTIONS)
@@ -200,14 +212,21 @@ def embed_gives_vectors_of_length_one():
     expect(reply.prompt_eval_count > 4, f"prompt_eval_count is {reply.prompt_eval_count}")
     one = client.embed(MODEL, "The sky is blue").embeddings
     expect(max(abs(a - b) for a, b in zip(one[0], reply.embeddings[0])) < 1e-2, "a text alone has another vector")
-    expect(len(client.embed(MODEL, "blue", dimensions=64).embeddings[0]) == 64, "dimensions 64 does not give 64 numbers")
+    expect(
+        len(client.embed(MODEL, "blue", dimensions=64).embeddings[0]) == 64, "dimensions 64 does not give 64 numbers"
+    )
     old = client.embeddings(MODEL, "The sky is blue").embedding
     expect(len(old) == 576, f"the older call gives {len(old)} numbers")
 
 
 @check
 def a_stream_that_is_left_stops_the_work():
-    stream = client.generate(MODEL, QUESTION, options={"num_predict": 4000, "temperature": 0, "num_ctx": 8192, "repeat_penalty": 1.3}, stream=True)
+    stream = client.generate(
+        MODEL,
+        QUESTION,
+        options={"num_predict": 4000, "temperature": 0, "num_ctx": 8192, "repeat_penalty": 1.3},
+        stream=True,
+    )
     first = next(stream)
     expect(first.response is not None and not first.done, f"the first part is {first!r}")
     stream.close()

@@ -35,6 +35,7 @@ async def generate_and_chat_stream():
 async def many_ask_at_once_and_get_their_own_answers():
     numbers = ["one", "two", "three", "four"]
     async with client() as asked:
+
         async def count(word):
             prompt = f"Repeat the word: {word} {word} {word} {word} {word} {word}"
             return await asked.generate(MODEL, prompt, raw=True, options=OPTIONS)
@@ -88,7 +89,9 @@ async def models_are_managed():
         expect("async-copy:latest" in names, f"the copy is not among {names}")
         shown = await asked.show("async-copy")
         expect(shown.details.family == "llama", f"its family is {shown.details.family!r}")
-        steps = [step.status async for step in await asked.create("async-made", from_=MODEL, system="Be brief.", stream=True)]
+        steps = [
+            step.status async for step in await asked.create("async-made", from_=MODEL, system="Be brief.", stream=True)
+        ]
         expect(steps[-1] == "success", f"create ends with {steps[-1]!r}")
         await asked.generate(MODEL, QUESTION, options=OPTIONS, keep_alive="5m")
         expect([model.model for model in (await asked.ps()).models], "ps shows nothing though a model is loaded")

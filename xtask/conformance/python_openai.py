@@ -25,7 +25,9 @@ def chat_answers():
 @check
 def chat_streams_with_usage_at_the_end():
     whole = client.chat.completions.create(model=MODEL, messages=MESSAGES, **SHORT).choices[0].message.content
-    stream = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, stream_options={"include_usage": True}, **SHORT)
+    stream = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, stream=True, stream_options={"include_usage": True}, **SHORT
+    )
     chunks = list(stream)
     text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
     expect(text == whole, "the stream says something else than the whole answer")
@@ -50,7 +52,10 @@ def the_clients_own_stream_helper_accumulates():
 def history_and_parts_of_content():
     history = [
         {"role": "developer", "content": "You are a helpful assistant."},
-        {"role": "user", "content": [{"type": "text", "text": "My name is Ferdinand."}, {"type": "text", "text": "Say it."}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "My name is Ferdinand."}, {"type": "text", "text": "Say it."}],
+        },
         {"role": "assistant", "content": "Your name is Ferdinand."},
         {"role": "user", "content": "Say my name again."},
     ]
@@ -64,7 +69,9 @@ def tool_choice_required_calls():
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
     limits = {"max_tokens": 80, "temperature": 0, "seed": 7}
     for choice in ["required", {"type": "function", "function": {"name": "get_weather"}}]:
-        reply = client.chat.completions.create(model=TOOLS_MODEL, messages=asked, tools=[WEATHER_TOOL], tool_choice=choice, **limits)
+        reply = client.chat.completions.create(
+            model=TOOLS_MODEL, messages=asked, tools=[WEATHER_TOOL], tool_choice=choice, **limits
+        )
         message = reply.choices[0].message
         expect(message.tool_calls, f"tool_choice {choice} gives {message!r}")
         call = message.tool_calls[0]
@@ -73,7 +80,9 @@ def tool_choice_required_calls():
         expect(arguments["city"] in WEATHER["properties"]["city"]["enum"], f"its arguments are {arguments}")
         expect(reply.choices[0].finish_reason == "tool_calls", f"finish_reason is {reply.choices[0].finish_reason!r}")
     answer = {"role": "tool", "tool_call_id": call.id, "content": "rain"}
-    reply = client.chat.completions.create(model=TOOLS_MODEL, messages=[*asked, message, answer], tools=[WEATHER_TOOL], **SHORT)
+    reply = client.chat.completions.create(
+        model=TOOLS_MODEL, messages=[*asked, message, answer], tools=[WEATHER_TOOL], **SHORT
+    )
     expect(reply.choices[0].message.content or reply.choices[0].message.tool_calls, "a tool's result is not answered")
 
 
@@ -81,7 +90,14 @@ def tool_choice_required_calls():
 def tool_calls_stream():
     asked = [{"role": "user", "content": "What is the weather in Rome?"}]
     stream = client.chat.completions.create(
-        model=TOOLS_MODEL, messages=asked, tools=[WEATHER_TOOL], tool_choice="required", stream=True, max_tokens=80, temperature=0)
+        model=TOOLS_MODEL,
+        messages=asked,
+        tools=[WEATHER_TOOL],
+        tool_choice="required",
+        stream=True,
+        max_tokens=80,
+        temperature=0,
+    )
     names, arguments, reasons = [], "", []
     for chunk in stream:
         for choice in chunk.choices:
@@ -97,8 +113,13 @@ def tool_calls_stream():
 
 @check
 def tool_choice_none_does_not_call():
-    reply = client.chat.completions.create(model=TOOLS_MODEL, messages=MESSAGES, tools=[WEATHER_TOOL], tool_choice="none", **SHORT)
-    expect(not reply.choices[0].message.tool_calls and reply.choices[0].message.content, f"it gives {reply.choices[0].message!r}")
+    reply = client.chat.completions.create(
+        model=TOOLS_MODEL, messages=MESSAGES, tools=[WEATHER_TOOL], tool_choice="none", **SHORT
+    )
+    expect(
+        not reply.choices[0].message.tool_calls and reply.choices[0].message.content,
+        f"it gives {reply.choices[0].message!r}",
+    )
 
 
 @check
@@ -106,8 +127,13 @@ def structured_output_is_parsed_by_the_client():
     limits = {"max_tokens": 100, "temperature": 0}
     reply = client.chat.completions.parse(model=MODEL, messages=MESSAGES, response_format=Sky, **limits)
     expect(isinstance(reply.choices[0].message.parsed, Sky), f"it parsed {reply.choices[0].message!r}")
-    reply = client.chat.completions.create(model=MODEL, messages=MESSAGES, response_format={"type": "json_object"}, **SHORT)
-    expect(reply.choices[0].message.content.lstrip().startswith("{"), f"json_object gives {reply.choices[0].message.content!r}")
+    reply = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, response_format={"type": "json_object"}, **SHORT
+    )
+    expect(
+        reply.choices[0].message.content.lstrip().startswith("{"),
+        f"json_object gives {reply.choices[0].message.content!r}",
+    )
     short = lambda: client.chat.completions.parse(model=MODEL, messages=MESSAGES, response_format=Sky, max_tokens=3)
     raised(openai.LengthFinishReasonError, short)
 
@@ -117,7 +143,10 @@ def log_probabilities():
     reply = client.chat.completions.create(model=MODEL, messages=MESSAGES, logprobs=True, top_logprobs=4, **SHORT)
     tokens = reply.choices[0].logprobs.content
     expect(len(tokens) == 16, f"16 tokens have {len(tokens)} log-probabilities")
-    expect(bytes(b for token in tokens for b in token.bytes).decode() == reply.choices[0].message.content, "the bytes are not the answer")
+    expect(
+        bytes(b for token in tokens for b in token.bytes).decode() == reply.choices[0].message.content,
+        "the bytes are not the answer",
+    )
     expect(all(token.logprob <= 0 and len(token.top_logprobs) == 4 for token in tokens), f"a token has {tokens[0]!r}")
 
 
@@ -136,7 +165,14 @@ def stop_seed_and_several_answers():
 @check
 def a_stream_that_is_closed_stops_the_work():
     stream = client.chat.completions.create(
-        model=MODEL, messages=MESSAGES, stream=True, max_tokens=4000, temperature=0, frequency_penalty=1, extra_body={"num_ctx": 8192})
+        model=MODEL,
+        messages=MESSAGES,
+        stream=True,
+        max_tokens=4000,
+        temperature=0,
+        frequency_penalty=1,
+        extra_body={"num_ctx": 8192},
+    )
     expect(next(iter(stream)).choices, "the first part is empty")
     stream.close()
     wait_until(lambda: requests_running() == 0, 5, "the server goes on computing for nobody")
@@ -148,7 +184,11 @@ def completions_answer_and_stream():
     reply = client.completions.create(model=MODEL, prompt="Say hello", **limits)
     expect(reply.object == "text_completion" and reply.choices[0].text, f"it gives {reply!r}")
     expect(reply.usage.completion_tokens == 12, f"usage is {reply.usage!r}")
-    parts = list(client.completions.create(model=MODEL, prompt="Say hello", stream=True, stream_options={"include_usage": True}, **limits))
+    parts = list(
+        client.completions.create(
+            model=MODEL, prompt="Say hello", stream=True, stream_options={"include_usage": True}, **limits
+        )
+    )
     text = "".join(choice.text for part in parts for choice in part.choices)
     expect(text == reply.choices[0].text, "the stream says something else than the whole answer")
     expect(parts[-1].usage.completion_tokens == 12, f"the last part is {parts[-1]!r}")
@@ -179,12 +219,20 @@ def models_are_listed_and_retrieved():
 
 @check
 def responses_answer():
-    reply = client.responses.create(model=MODEL, input=QUESTION, instructions="Be brief.", max_output_tokens=16, temperature=0)
+    reply = client.responses.create(
+        model=MODEL, input=QUESTION, instructions="Be brief.", max_output_tokens=16, temperature=0
+    )
     expect(reply.output_text.strip(), f"it gives {reply.output!r}")
-    expect(reply.status == "incomplete" and reply.incomplete_details.reason == "max_output_tokens", f"status is {reply.status!r}")
+    expect(
+        reply.status == "incomplete" and reply.incomplete_details.reason == "max_output_tokens",
+        f"status is {reply.status!r}",
+    )
     expect(reply.usage.output_tokens == 16, f"usage is {reply.usage!r}")
-    history = [{"role": "user", "content": "My name is Ferdinand. Say my name."}, {"role": "assistant", "content": "Ferdinand"},
-               {"role": "user", "content": [{"type": "input_text", "text": "Say my name again."}]}]
+    history = [
+        {"role": "user", "content": "My name is Ferdinand. Say my name."},
+        {"role": "assistant", "content": "Ferdinand"},
+        {"role": "user", "content": [{"type": "input_text", "text": "Say my name again."}]},
+    ]
     reply = client.responses.create(model=MODEL, input=history, max_output_tokens=24, temperature=0)
     expect("Ferdinand" in reply.output_text, f"it says {reply.output_text!r}")
 
@@ -195,7 +243,10 @@ def responses_stream():
     for event in client.responses.create(model=MODEL, input=QUESTION, max_output_tokens=16, temperature=0, stream=True):
         kinds.append(event.type)
         text += event.delta if event.type == "response.output_text.delta" else ""
-    expect(kinds[0] == "response.created" and kinds[-1] in ["response.completed", "response.incomplete"], f"events are {kinds}")
+    expect(
+        kinds[0] == "response.created" and kinds[-1] in ["response.completed", "response.incomplete"],
+        f"events are {kinds}",
+    )
     expect("response.output_item.added" in kinds and "response.output_text.done" in kinds, f"events are {kinds}")
     expect(event.response.output_text == text and text, f"the last event has {event.response.output_text!r}")
 
@@ -204,7 +255,9 @@ def responses_stream():
 def responses_call_tools_and_obey_schemas():
     tool = {"type": "function", "strict": True, **WEATHER_TOOL["function"]}
     asked = "What is the weather in London?"
-    reply = client.responses.create(model=TOOLS_MODEL, input=asked, tools=[tool], tool_choice="required", max_output_tokens=80, temperature=0)
+    reply = client.responses.create(
+        model=TOOLS_MODEL, input=asked, tools=[tool], tool_choice="required", max_output_tokens=80, temperature=0
+    )
     calls = [item for item in reply.output if item.type == "function_call"]
     expect(calls and calls[0].name == "get_weather", f"it gives {reply.output!r}")
     expect(set(json.loads(calls[0].arguments)) == {"city", "days"}, f"its arguments are {calls[0].arguments!r}")
@@ -237,10 +290,19 @@ def wrong_requests_are_bad_requests():
     calls = {
         "no messages": lambda: client.chat.completions.create(model=MODEL, messages=[]),
         "a schema that is none": lambda: client.chat.completions.create(
-            model=MODEL, messages=MESSAGES, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}),
-        "tools of a model without": lambda: client.chat.completions.create(model=MODEL, messages=MESSAGES, tools=[WEATHER_TOOL]),
-        "thinking of a model without": lambda: client.chat.completions.create(model=MODEL, messages=MESSAGES, reasoning_effort="high"),
-        "temperature as a text": lambda: client.chat.completions.create(model=MODEL, messages=MESSAGES, temperature="hot"),
+            model=MODEL,
+            messages=MESSAGES,
+            response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}},
+        ),
+        "tools of a model without": lambda: client.chat.completions.create(
+            model=MODEL, messages=MESSAGES, tools=[WEATHER_TOOL]
+        ),
+        "thinking of a model without": lambda: client.chat.completions.create(
+            model=MODEL, messages=MESSAGES, reasoning_effort="high"
+        ),
+        "temperature as a text": lambda: client.chat.completions.create(
+            model=MODEL, messages=MESSAGES, temperature="hot"
+        ),
     }
     for name, call in calls.items():
         error = raised(openai.BadRequestError, call)

@@ -32,7 +32,12 @@ def started():
                 return report[kind]
         raise Failed(f"the runner ended before it said {kind}")
 
-    tell({"token": TOKEN, "spec": {"model": [weights()], "context_length": 1024, "parallel": 1, "queue": 8, "kv_cache": "f16"}})
+    tell(
+        {
+            "token": TOKEN,
+            "spec": {"model": [weights()], "context_length": 1024, "parallel": 1, "queue": 8, "kv_cache": "f16"},
+        }
+    )
     memory = reported("measured")
     expect(memory["weights"] > 50_000_000, f"it measures {memory}")
     tell({"memory_budget": None})
@@ -82,7 +87,7 @@ def only_who_knows_the_token_is_answered():
 
 @check
 def it_leaves_with_its_server():
-    runner, port = started()
+    runner, _ = started()
     runner.stdin.close()
     try:
         runner.wait(5)

@@ -69,7 +69,10 @@ def three_quotes_begin_and_end_a_message_of_several_lines():
         terminal.wait_for_prompt()
         expect(terminal.since("world").strip(), f"there is no answer: {terminal.text()}")
         terminal.enter("/save several-lines")
-        expect("Hello,\nworld" in modelfile("several-lines"), f"the message is not both lines: {modelfile('several-lines')}")
+        expect(
+            "Hello,\nworld" in modelfile("several-lines"),
+            f"the message is not both lines: {modelfile('several-lines')}",
+        )
 
 
 @check
@@ -97,7 +100,9 @@ def parameters_are_set_shown_and_obeyed():
         said = terminal.enter(QUESTION)
         expect("eval count:           3 token(s)" in said, f"num_predict 3 is not obeyed: {said!r}")
         expect("Set 'quiet' mode." in terminal.enter("/set quiet"), "quiet is not set")
-        expect("Couldn't set parameter" in terminal.enter("/set parameter num_predict many"), "num_predict can be a word")
+        expect(
+            "Couldn't set parameter" in terminal.enter("/set parameter num_predict many"), "num_predict can be a word"
+        )
         expect("Available Parameters:" in terminal.enter("/set parameter"), "parameters are not listed")
 
 
@@ -165,7 +170,9 @@ def sessions_are_saved_and_loaded():
 def models_are_listed():
     with session() as terminal:
         said = terminal.enter("/list")
-        expect(said.split()[:4] == ["NAME", "ID", "SIZE", "MODIFIED"] and f"{BRIEF}:latest" in said, f"it shows {said!r}")
+        expect(
+            said.split()[:4] == ["NAME", "ID", "SIZE", "MODIFIED"] and f"{BRIEF}:latest" in said, f"it shows {said!r}"
+        )
 
 
 @check
@@ -286,7 +293,9 @@ def words_stay_whole():
 def a_server_that_is_gone_is_told():
     address = f"127.0.0.1:{free_port()}"
     variables = {"OLLAMA_HOST": address}
-    server = subprocess.Popen(["ollama", "serve"], env={**os.environ, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        ["ollama", "serve"], env={**os.environ, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         time.sleep(1)
         with session(**variables) as terminal:

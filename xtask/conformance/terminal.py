@@ -86,28 +86,31 @@ class Terminal:
 
     def prompted(self):
         """Whether it waits for a line: the prompt is there, and the cursor behind it."""
-        line = self.screen.display[self.screen.cursor.y]
-        return line.startswith(">>> ") and self.screen.cursor.x == 4
+        return self.line().startswith(">>>") and self.screen.cursor.x == 4
 
     def wait_for_prompt(self, seconds=60):
         self.wait(self.prompted, "there is no prompt", seconds)
 
+    def line(self):
+        """The line that the cursor is in."""
+        return self.screen.display[self.screen.cursor.y].rstrip()
+
     def enter(self, line):
-        """Types a line at the prompt, and waits for the next prompt; the lines between both."""
+        """Types a line at the prompt, and waits for the next prompt; what is shown between both."""
         self.wait_for_prompt()
-        self.send(line + ENTER)
-        shown = line.split("\n")[-1]
-        self.wait(lambda: not self.prompted() or self.cursor_moved(shown), f"{line!r} does nothing")
+        typed = f">>> {line}"
+        self.send(line)
+        self.wait(lambda: self.line() == typed, f"{line!r} is not shown while it is typed")
+        self.send(ENTER)
+        self.wait(lambda: self.line() != typed, f"{line!r} does nothing")
         self.wait_for_prompt()
-        return self.since(shown)
+        return self.since(line)
 
-    def cursor_moved(self, shown):
-        return any(shown in line for line in self.lines()[:-1])
-
-    def since(self, shown):
-        """The lines below the last one that shows this, without the prompt at the end."""
+    def since(self, typed):
+        """What is shown below the last line that was typed so, without the prompt at the end."""
         lines = self.lines()
-        at = max((number for number, line in enumerate(lines[:-1]) if shown in line), default=-1)
+        prompts = (f">>> {typed}", f"... {typed}")
+        at = max((number for number, line in enumerate(lines[:-1]) if line.startswith(prompts)), default=-1)
         return "\n".join(lines[at + 1 : -1])
 
     def wait_for_end(self, seconds=10):

@@ -13,7 +13,9 @@ import time
 from common import *
 
 HERE = pathlib.Path(__file__).parent
-BLOCK = re.compile(r"```(?P<kind>\w+)(?P<background> background)?\n(?P<text>.*?)\n```(?P<wanted>(?:\n<!-- .*? -->)*)", re.S)
+BLOCK = re.compile(
+    r"```(?P<kind>\w+)(?P<background> background)?\n(?P<text>.*?)\n```(?P<wanted>(?:\n<!-- .*? -->)*)", re.S
+)
 WANTED = re.compile(r"<!-- (never )?prints: (.*) -->")
 FOLDER = pathlib.Path(os.environ["HOME"]) / "tutorial"
 
@@ -60,7 +62,9 @@ def run_block(block):
         return ""
     program = {"shell": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}[kind]
     try:
-        ended = subprocess.run([*program, text], cwd=FOLDER, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        ended = subprocess.run(
+            [*program, text], cwd=FOLDER, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
         raise Failed("it does not end") from None
     expect(ended.returncode == 0, f"exit code {ended.returncode}: {ended.stdout}{ended.stderr}")
