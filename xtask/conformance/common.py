@@ -127,7 +127,8 @@ async def raised_async(kind, call):
 def line_of(error):
     """The line of the script that an error came by."""
     frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename == sys.argv[0]), "?")
+    own = os.path.basename(sys.argv[0])
+    return next((frame.lineno for frame in reversed(frames) if os.path.basename(frame.filename) == own), "?")
 
 
 def run():

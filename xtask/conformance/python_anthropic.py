@@ -6,6 +6,8 @@ from common import *
 client = anthropic.Anthropic(base_url=URL, api_key="ollama", max_retries=0)
 MESSAGES = [{"role": "user", "content": QUESTION}]
 ASKED = {"model": MODEL, "max_tokens": 16, "messages": MESSAGES}
+# The client has no field for it any more.
+GREEDY = {"temperature": 0}
 TOOL = {"name": "get_weather", "description": "The weather of a city", "input_schema": WEATHER}
 
 
@@ -60,15 +62,15 @@ def system_and_history():
         {"role": "user", "content": [{"type": "text", "text": "Say my name again."}]},
     ]
     system = [{"type": "text", "text": "You are a helpful assistant.", "cache_control": {"type": "ephemeral"}}]
-    reply = client.messages.create(model=MODEL, max_tokens=24, messages=history, system=system, temperature=0)
+    reply = client.messages.create(model=MODEL, max_tokens=24, messages=history, system=system, extra_body=GREEDY)
     expect("Ferdinand" in reply.content[0].text, f"it says {reply.content[0].text!r}")
 
 
 @check
 def stop_sequences_are_told():
-    whole = client.messages.create(**ASKED, temperature=0).content[0].text
+    whole = client.messages.create(**ASKED, extra_body=GREEDY).content[0].text
     stop = whole.split()[3]
-    reply = client.messages.create(**ASKED, temperature=0, stop_sequences=[stop, "never said"])
+    reply = client.messages.create(**ASKED, extra_body=GREEDY, stop_sequences=[stop, "never said"])
     expect(
         (reply.stop_reason, reply.stop_sequence) == ("stop_sequence", stop),
         f"{reply.stop_reason!r}, {reply.stop_sequence!r}",
@@ -90,7 +92,7 @@ def tokens_are_counted_as_they_are_used():
 def tool_choice_calls_and_results_are_answered():
     make_tools_model()
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
-    limits = {"model": TOOLS_MODEL, "max_tokens": 80, "temperature": 0, "tools": [TOOL]}
+    limits = {"model": TOOLS_MODEL, "max_tokens": 80, "extra_body": GREEDY, "tools": [TOOL]}
     for choice in [{"type": "any"}, {"type": "tool", "name": "get_weather"}]:
         reply = client.messages.create(messages=asked, tool_choice=choice, **limits)
         calls = [block for block in reply.content if block.type == "tool_use"]

@@ -42,10 +42,12 @@ def chat_streams_with_usage_at_the_end():
 
 @check
 def the_clients_own_stream_helper_accumulates():
-    with client.chat.completions.stream(model=MODEL, messages=MESSAGES, **SHORT) as stream:
+    limits = {"max_tokens": 100, "temperature": 0}
+    with client.chat.completions.stream(model=MODEL, messages=MESSAGES, response_format=Sky, **limits) as stream:
         text = "".join(event.delta for event in stream if event.type == "content.delta")
-        final = stream.get_final_completion()
-    expect(text and final.choices[0].message.content == text, f"it accumulated {final.choices[0].message.content!r}")
+        message = stream.get_final_completion().choices[0].message
+    expect(text and message.content == text, f"it accumulated {message.content!r}")
+    expect(isinstance(message.parsed, Sky), f"it parsed {message.parsed!r}")
 
 
 @check
