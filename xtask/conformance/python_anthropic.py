@@ -1,6 +1,7 @@
 """Anthropic's client for Python, synchronous and asynchronous."""
 
 import anthropic
+import pydantic
 from common import *
 
 client = anthropic.Anthropic(base_url=URL, api_key="ollama", max_retries=0)
@@ -86,6 +87,20 @@ def tokens_are_counted_as_they_are_used():
     expect(count == used and count > 5, f"counted {count}, used {used}")
     longer = client.messages.count_tokens(model=MODEL, messages=MESSAGES, system="Be brief. " * 10).input_tokens
     expect(longer > count + 15, f"a longer system message counts {longer} after {count}")
+
+
+class Plain(pydantic.BaseModel):
+    """Of what the client sends of a schema: it keeps ranges of numbers for itself."""
+
+    colour: Colour
+    cloudy: bool
+
+
+@check
+def structured_output_is_parsed_by_the_client():
+    reply = client.messages.parse(**{**ASKED, "max_tokens": 100}, output_format=Plain, extra_body=GREEDY)
+    expect(isinstance(reply.parsed_output, Plain), f"it parsed {reply.content!r}")
+    expect(reply.stop_reason == "end_turn", f"stop_reason is {reply.stop_reason!r}")
 
 
 @check
