@@ -216,6 +216,18 @@ pub(crate) fn about_unknown(name: &str, fields: &[&str]) -> String {
     }
 }
 
+/// What to say to who types an option that means nothing; one that meant something once is taken.
+pub(crate) fn about_refused(name: &str) -> Option<String> {
+    if FORMER.contains(&name) {
+        return None;
+    }
+    let shown: String = name.chars().take(64).collect();
+    Some(match nearest(name) {
+        Some(meant) => format!("unknown parameter '{shown}'; did you mean '{meant}'?"),
+        None => format!("unknown parameter '{shown}'"),
+    })
+}
+
 /// What to say of a field of a request that means nothing.
 pub(crate) fn about_unknown_field(path: &str) -> String {
     let is_option = Options::NAMES.contains(&path) || FORMER.contains(&path);

@@ -5,6 +5,7 @@
 
 mod args;
 mod ask;
+mod client;
 mod completion;
 mod cp;
 mod create;
@@ -18,7 +19,10 @@ mod ps;
 mod pull;
 mod push;
 mod rm;
+mod run;
+mod server;
 mod show;
+mod shown;
 mod stop;
 mod table;
 mod transfer;
@@ -78,6 +82,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Push(args) => push::run(&args, &settings),
         Command::Export(args) => export::run(&args, &settings),
         Command::Import(args) => import::run(&args, &settings),
+        Command::Run(args) => run::run(&args, &settings),
         Command::Serve(_) => crate::server::serve(&settings),
         Command::Ps(args) => ps::run(&args, &settings),
         Command::Stop(args) => stop::run(&args.model, &settings),

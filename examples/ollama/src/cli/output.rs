@@ -13,10 +13,15 @@ pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Error::new(Kind::Cancelled, "nobody reads the output"),
-            _ => Error::new(Kind::Storage, format!("cannot write the output: {error}")),
-        })
+        .map_err(unwritten)
+}
+
+/// Why output could not be written.
+pub(crate) fn unwritten(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::new(Kind::Cancelled, "nobody reads the output"),
+        _ => Error::new(Kind::Storage, format!("cannot write the output: {error}")),
+    }
 }
 
 /// Writes a line to standard error. Nobody can be told when that fails.

@@ -1,6 +1,7 @@
 //! `ollama show`: what a model is.
 
 use super::args::ShowArgs;
+use super::shown::Shown;
 use super::{output, table};
 use crate::error::{Error, Kind, Result};
 use crate::human;
@@ -49,22 +50,22 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings) -> Result<()> {
         () if args.parameters => info.parameters + "\n",
         () if args.system => info.system,
         () if args.template => info.template,
-        () if args.verbose => {
-            let metadata = Info::metadata_lines(&store, &name)?;
-            tables(&info, Some(&metadata))
+        () => {
+            let metadata = args
+                .verbose
+                .then(|| Info::metadata_lines(&store, &name))
+                .transpose()?;
+            tables(&Shown::of(&info)?, metadata.as_deref())
         }
-        () => tables(&info, None),
     };
     output::print(&text)
 }
 
 /// Everything in sections; metadata and tensors only when the metadata is given.
-fn tables(info: &Info, metadata: Option<&[(String, String)]>) -> String {
+pub(super) fn tables(info: &Shown, metadata: Option<&[(String, String)]>) -> String {
     let mut text = section("Model", &model_rows(info), WIDTH);
     let capabilities = info.capabilities.iter();
-    let capabilities: Vec<_> = capabilities
-        .map(|one| vec![one.as_str().to_owned()])
-        .collect();
+    let capabilities: Vec<_> = capabilities.map(|one| vec![one.clone()]).collect();
     text += &section("Capabilities", &capabilities, WIDTH);
     text += &section("Projector", &projector_rows(info), WIDTH);
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
@@ -90,7 +91,7 @@ fn tables(info: &Info, metadata: Option<&[(String, String)]>) -> String {
     text + &section("License", &head(&info.license), WIDE)
 }
 
-fn model_rows(info: &Info) -> Vec<Vec<String>> {
+fn model_rows(info: &Shown) -> Vec<Vec<String>> {
     let key = |key: &str| info.model_info.get(key).filter(|value| !value.is_null());
     let architecture = key("general.architecture").and_then(|value| value.as_str());
     let architecture = architecture.unwrap_or_default();
@@ -125,7 +126,7 @@ fn known<const N: usize>(rows: [(&str, Option<String>); N]) -> Vec<Vec<String>> 
         .collect()
 }
 
-fn projector_rows(info: &Info) -> Vec<Vec<String>> {
+fn projector_rows(info: &Shown) -> Vec<Vec<String>> {
     let Some(projector) = &info.projector_info else {
         return Vec::new();
     };

@@ -20,7 +20,7 @@ mod serve;
 mod transfer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use routes::processor;
 pub use serve::serve;

@@ -88,6 +88,14 @@ async fn make(store: Store, request: create::Request, tell: Tell, prune: bool) -
 
 #[cfg(test)]
 impl Transfer {
+    /// Refuses what needs a network.
+    pub(crate) fn local() -> Self {
+        Self {
+            create: Box::new(|store, request, tell, _| Box::pin(make(store, request, tell, true))),
+            ..Self::unavailable()
+        }
+    }
+
     /// Refuses everything.
     pub(crate) fn unavailable() -> Self {
         fn refuse() -> Work {

@@ -5,6 +5,7 @@ mod anthropic;
 mod chat;
 mod generate;
 mod http;
+mod live;
 mod malformed;
 mod manage;
 mod openai;
@@ -26,6 +27,8 @@ use llamakit_testkit::tiny::{self, Tiny};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+pub(crate) use live::Live;
+
 use super::app::App;
 use super::gate::Peer;
 use super::transfer::Transfer;
@@ -38,11 +41,11 @@ use crate::store::manifest::media;
 use crate::store::{Config, Layer, Manifest, Store};
 
 /// A template that knows no tools and no thoughts.
-pub(super) const PLAIN: &str =
+pub(crate) const PLAIN: &str =
     "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>\n{{ end }}<|assistant|>";
 
 /// One that knows both.
-pub(super) const FULL: &str = r#"{{- if .Tools }}<|tools|>{{ .Tools }}<|end|>
+pub(crate) const FULL: &str = r#"{{- if .Tools }}<|tools|>{{ .Tools }}<|end|>
 {{ end }}{{- range .Messages }}<|{{ .Role }}|>
 {{- if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}
 {{- range .ToolCalls }}<tool_call>
@@ -51,7 +54,7 @@ pub(super) const FULL: &str = r#"{{- if .Tools }}<|tools|>{{ .Tools }}<|end|>
 {{ end }}<|assistant|>"#;
 
 /// A server without a socket.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub app: Arc<App>,
     pub router: Router,
     pub launcher: FakeLauncher,
@@ -121,15 +124,15 @@ pub(super) fn settings(dir: &std::path::Path, more: &[(&str, &str)]) -> Settings
 
 impl Bench {
     /// With the models `m` (tools, thinking), `plain`, and `embed`.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
-    pub(super) fn with(more: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(more: &[(&str, &str)]) -> Self {
         Self::made(FakeLauncher::default(), Transfer::unavailable(), more)
     }
 
-    pub(super) fn made(launcher: FakeLauncher, transfer: Transfer, more: &[(&str, &str)]) -> Self {
+    pub(crate) fn made(launcher: FakeLauncher, transfer: Transfer, more: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("models")).unwrap();
         let settings = settings(dir.path(), more);
@@ -171,12 +174,12 @@ impl Bench {
         self.send(request(Method::GET, path, "")).await
     }
 
-    pub(super) fn launches(&self) -> usize {
+    pub(crate) fn launches(&self) -> usize {
         self.launcher.launches.load(Ordering::SeqCst)
     }
 
     /// What the runner was asked last.
-    pub(super) fn asked(&self) -> Completion {
+    pub(crate) fn asked(&self) -> Completion {
         self.launcher.seen.lock().unwrap().last().expect("a runner was asked").clone()
     }
 }
@@ -190,12 +193,12 @@ pub(super) fn request(method: Method, path: &str, body: impl Into<String>) -> Re
 }
 
 /// Puts a model into the store.
-pub(super) fn add(store: &Store, name: &str, tiny: &Tiny, template: Option<&str>) {
+pub(crate) fn add(store: &Store, name: &str, tiny: &Tiny, template: Option<&str>) {
     add_with(store, name, tiny, template, &[]);
 }
 
 /// With further layers, by media type.
-pub(super) fn add_with(
+pub(crate) fn add_with(
     store: &Store,
     name: &str,
     tiny: &Tiny,
