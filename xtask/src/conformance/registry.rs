@@ -99,7 +99,7 @@ pub(super) fn python_index(context: &Context) -> Result<(), Problem> {
 }
 
 /// Starts a registry that keeps everything in the check's folder, on a port that is free.
-fn start(program: &Path, work: &Path) -> Result<(Running, String), Problem> {
+pub(super) fn start(program: &Path, work: &Path) -> Result<(Running, String), Problem> {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.map_err(|e| e.to_string())?.to_string();
     let config = work.join("registry.yml");

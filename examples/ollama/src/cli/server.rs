@@ -40,11 +40,11 @@ pub(super) fn ensure(settings: &Settings) -> Result<()> {
     let cannot =
         |error: io::Error| Error::new(Kind::Storage, format!("cannot start a server: {error}"));
     let child = spawn(settings, log).map_err(cannot)?;
+    let process = child.id();
     if wait(settings, child, &path, began)? {
+        let (at, path) = (host.authority(), path.display());
         output::note(format_args!(
-            "Started a server at {}, log in {}",
-            host.authority(),
-            path.display()
+            "Started a server at {at}, log in {path} (process {process})"
         ));
     }
     Ok(())

@@ -3,10 +3,12 @@
 mod answer;
 mod fetch;
 mod input;
+mod line;
 mod media;
 mod once;
 mod options;
 mod screen;
+mod session;
 mod setup;
 mod timings;
 mod wrap;
@@ -21,7 +23,9 @@ use super::client::Client;
 use super::server;
 use crate::error::Result;
 use crate::settings::Settings;
+use line::Prompt;
 use screen::Screen;
+use session::Session;
 use setup::Setup;
 
 pub(super) fn run(args: &RunArgs, settings: &Settings) -> Result<()> {
@@ -34,5 +38,10 @@ pub(super) fn run(args: &RunArgs, settings: &Settings) -> Result<()> {
     let client = Client::new(settings)?;
     server::ensure(settings)?;
     let mut screen = Screen::own();
-    once::run(&client, &setup, &mut screen)
+    if setup.prompt.is_some() || !stdin.is_terminal() || !screen.terminal {
+        return once::run(&client, &setup, &mut screen);
+    }
+    let mut prompt = Prompt::new(settings, screen.color)?;
+    let revive = || server::ensure(settings);
+    Session::begin(&client, setup, screen, &revive)?.run(&mut prompt)
 }

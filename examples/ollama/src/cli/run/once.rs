@@ -95,11 +95,7 @@ fn generate(client: &Client, setup: &Setup, screen: &mut Screen) -> Result<()> {
 /// Prints the vector.
 fn embed(client: &Client, setup: &Setup, screen: &mut Screen) -> Result<()> {
     let Some(prompt) = setup.prompt.clone().filter(|prompt| !prompt.is_empty()) else {
-        let message = format!(
-            "embedding models require input text. Usage: ollama run {} \"your text here\"",
-            setup.model
-        );
-        return Err(Error::new(Kind::Invalid, message));
+        return Err(Error::new(Kind::Invalid, no_text(&setup.model)));
     };
     let request = EmbedRequest {
         model: setup.model.clone(),
@@ -130,4 +126,9 @@ fn shortest(number: f32) -> Value {
         .to_string()
         .parse::<f64>()
         .map_or(Value::Null, Value::from)
+}
+
+/// What to say who gives an embedding model nothing to embed.
+pub(super) fn no_text(model: &str) -> String {
+    format!("embedding models require input text. Usage: ollama run {model} \"your text here\"")
 }

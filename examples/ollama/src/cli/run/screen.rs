@@ -18,9 +18,11 @@ pub(super) struct Screen {
     /// Whether output goes to a terminal.
     pub(super) terminal: bool,
     /// Whether it has colours.
-    color: bool,
+    pub(super) color: bool,
     spins: bool,
     columns: fn() -> usize,
+    /// Whether nobody reads the output any more.
+    broken: bool,
 }
 
 /// Turns until it is dropped.
@@ -42,6 +44,7 @@ impl Screen {
                 Some((_, columns)) if columns > 0 => columns.into(),
                 _ => COLUMNS,
             },
+            broken: false,
         }
     }
 
@@ -54,6 +57,7 @@ impl Screen {
             color: terminal,
             spins: false,
             columns: || COLUMNS,
+            broken: false,
         }
     }
 
@@ -63,7 +67,14 @@ impl Screen {
             return Ok(());
         }
         let written = self.out.write_all(text.as_bytes());
-        written.and_then(|()| self.out.flush()).map_err(unwritten)
+        let written = written.and_then(|()| self.out.flush());
+        self.broken |= written.is_err();
+        written.map_err(unwritten)
+    }
+
+    /// Whether what is written arrives nowhere.
+    pub(super) fn broken(&self) -> bool {
+        self.broken
     }
 
     /// Writes a line to standard output.

@@ -1,6 +1,7 @@
 //! Runs against a server with fake runners, over a real connection.
 
 mod once;
+mod session;
 
 use std::cell::RefCell;
 use std::io::{self, Write};
