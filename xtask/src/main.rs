@@ -54,7 +54,8 @@ const USAGE: &str = "cargo xtask COMMAND
   fuzz SECONDS  run libFuzzer alone, so long for each target
   canary        run 10,000 requests of clients that must not read each other's words (minutes)
   conformance [CHECK...]
-                run examples/ollama beside other programs: docker-registry, strace, the Python index
+                run examples/ollama beside other programs: registries, clients in Python and JavaScript,
+                frameworks, a tutorial, a terminal; and check its packaging
   cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
 ";
 

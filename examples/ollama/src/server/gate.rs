@@ -222,11 +222,7 @@ fn host_allowed(app: &App, headers: &HeaderMap) -> bool {
     // Names without a dot belong to the local network.
     !host.contains('.')
         || local.iter().any(under)
-        || app
-            .rules
-            .hosts
-            .iter()
-            .any(|known| known == "*" || *known == host)
+        || app.rules.hosts.iter().any(|known| known.matches(&host))
 }
 
 /// The host without its port, in lower case. `None`: it is none.

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::{self, Registry};
 use crate::runner::launch::{Launcher, ProcessLauncher};
 use crate::scheduler::{Config, Scheduler};
-use crate::settings::Settings;
+use crate::settings::{AllowedHost, Settings};
 use crate::store::Store;
 
 /// Requests that a model computes at once when nobody says.
@@ -155,7 +155,7 @@ pub(crate) fn app(
                 .map_or(usize::MAX, |most| most as usize),
             max_queue: queue,
             parallel: parallel as usize,
-            budget: memory::budget(),
+            budget: settings.memory_budget.unwrap_or_else(memory::budget),
             load_timeout: settings.load_timeout,
             health_timeout: Duration::from_secs(15),
             hang_limit: Duration::from_secs(330),
@@ -166,10 +166,10 @@ pub(crate) fn app(
         scheduler,
         keys,
         rules: Rules {
-            hosts: Vec::new(),
+            hosts: hosts(settings),
             origins: settings.origins.clone(),
             insecure_manage: settings.insecure_manage,
-            strict: false,
+            strict: settings.strict,
             keep_alive: settings.keep_alive,
             context_length: settings.context_length,
             num_gpu: settings
@@ -189,6 +189,23 @@ pub(crate) fn app(
         transfer,
         started: Instant::now(),
     }))
+}
+
+/// Names of this server: those that the settings add, the one that it listens at, and the machine's.
+fn hosts(settings: &Settings) -> Vec<AllowedHost> {
+    let own = [
+        Some(settings.host.host.clone()),
+        sysinfo::System::host_name(),
+    ];
+    // Addresses are accepted anyway; a machine's name may be anything.
+    let own = own
+        .into_iter()
+        .flatten()
+        .filter_map(|name| match AllowedHost::parse(&name) {
+            Ok(AllowedHost::Name(name)) => Some(AllowedHost::Name(name)),
+            _ => None,
+        });
+    settings.allowed_hosts.iter().cloned().chain(own).collect()
 }
 
 /// Ends when the process is told to.

@@ -7,6 +7,7 @@
 mod adopt;
 mod blobs;
 mod config;
+mod health;
 mod layout;
 mod lock;
 pub mod manifest;
@@ -22,10 +23,12 @@ use std::path::{Path, PathBuf};
 pub use blobs::BlobWriter;
 pub use config::Config;
 pub(crate) use config::or_default;
+pub use health::Unused;
 pub use manifest::{Layer, Manifest};
 pub use manifests::{Broken, Entry, Listing};
 pub use model::{Blob, Model, StoredMessage};
 pub use neighbours::Neighbour;
+pub use partial::Foreign;
 pub use remove::{Pruned, Removed};
 
 use crate::error::{Error, Kind, Result};

@@ -20,6 +20,8 @@ const MAGIC: &str = "partial 1";
 /// `<8 digits> <16 digits>\n`, all hexadecimal.
 const LINE: usize = 26;
 const MAX_HEADER: usize = 512;
+/// How the names of journals end.
+pub(super) const JOURNAL: &str = ".journal";
 
 /// What is downloaded: it can only go on when all of this is the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +253,7 @@ pub(super) fn progress(dir: &Path, name: &str) -> Option<(u64, u64)> {
 }
 
 fn journal_path(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.journal"))
+    dir.join(format!("{name}{JOURNAL}"))
 }
 
 fn parse(line: &[u8]) -> Option<(usize, u64)> {

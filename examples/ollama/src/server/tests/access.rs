@@ -164,6 +164,53 @@ async fn hosts_of_strangers_are_refused_on_every_route_and_method() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn further_names_of_the_server_can_be_allowed() {
+    let named = [
+        ("OLLAMA_ALLOWED_HOSTS", "AI.example.com, *.example.org"),
+        ("OLLAMA_HOST", "models.example.net:1"),
+    ];
+    let bench = Bench::with(&named);
+    for (host, allowed) in [
+        ("ai.example.com", true),
+        ("ai.example.com:11434", true),
+        ("AI.EXAMPLE.COM.", true),
+        ("x.example.org:443", true),
+        ("models.example.net", true),
+        ("localhost", true),
+        ("example.org", false),
+        ("b.ai.example.com", false),
+        ("ai.example.com.evil.example", false),
+        ("evil.example", false),
+    ] {
+        let reply = bench
+            .send(with("host", host, request(Method::GET, "/api/tags", "")))
+            .await;
+        assert_eq!(reply.status == 200, allowed, "{host}: {reply:?}");
+    }
+    let open = Bench::with(&[("OLLAMA_ALLOWED_HOSTS", "*")]);
+    assert_eq!(
+        open.send(with(
+            "host",
+            "any.example",
+            request(Method::GET, "/api/tags", "")
+        ))
+        .await
+        .status,
+        200
+    );
+    assert_eq!(
+        open.send(with(
+            "host",
+            "any.example:x",
+            request(Method::GET, "/api/tags", "")
+        ))
+        .await
+        .status,
+        403
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_strangers_are_refused() {
     let bench = Bench::with(&[(
         "OLLAMA_ORIGINS",

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::runner::fake::Nature;
 use crate::runner::wire::{ConstraintKind, Overflow, Prompt};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,6 +245,108 @@ async fn what_is_not_understood_is_told() {
     let reply = bench.send(strict).await;
     assert_eq!(reply.status, 400);
     assert!(reply.error().contains("\"seed\""));
+    // The server's administrator can want it of all; then everything is named.
+    let bench = Bench::with(&[("OLLAMA_STRICT", "1")]);
+    let reply = bench.post("/api/generate", request).await;
+    assert_eq!(reply.status, 400);
+    for name in [
+        "\"seed\"",
+        "\"foo\"",
+        "\"temprature\"",
+        "\"keep_alive\"",
+        "\"low_vram\"",
+    ] {
+        assert!(reply.error().contains(name), "{name}: {reply:?}");
+    }
+    for (path, body) in [
+        (
+            "/api/chat",
+            json!({"model": "plain", "messages": [{"role": "user", "content": "x"}], "options": {"foo": 1}}),
+        ),
+        (
+            "/api/chat",
+            json!({"model": "plain", "messages": [], "options": {"foo": 1}}),
+        ),
+        (
+            "/api/embed",
+            json!({"model": "embed", "input": "x", "foo": 1}),
+        ),
+        (
+            "/api/tokenize",
+            json!({"model": "plain", "content": "x", "foo": 1}),
+        ),
+        ("/api/show", json!({"model": "plain", "foo": 1})),
+        (
+            "/v1/chat/completions",
+            json!({"model": "plain", "messages": [{"role": "user", "content": "x"}], "foo": 1}),
+        ),
+        (
+            "/v1/completions",
+            json!({"model": "plain", "prompt": "x", "foo": 1}),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "plain", "input": "x", "foo": 1}),
+        ),
+        (
+            "/v1/messages",
+            json!({"model": "plain", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}], "foo": 1}),
+        ),
+    ] {
+        let reply = bench.post(path, body).await;
+        assert_eq!(reply.status, 400, "{path}: {reply:?}");
+        assert!(reply.body.contains("foo"), "{path}: {reply:?}");
+    }
+    assert_eq!(bench.launches(), 0);
+    bench
+        .post(
+            "/api/generate",
+            json!({"model": "plain", "prompt": "say:x", "options": {"seed": 1}}),
+        )
+        .await
+        .ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_stay_within_the_memory_that_is_set() {
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 600 << 20,
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
+    let ask = |model: &str| json!({"model": model, "prompt": "say:x", "stream": false});
+    let bench = Bench::made(
+        launcher.clone(),
+        Transfer::unavailable(),
+        &[("OLLAMA_MEMORY_BUDGET", "1GiB")],
+    );
+    add_with(&bench.store, "other", &tiny::moe(), Some(PLAIN), &[]);
+    bench.post("/api/generate", ask("plain")).await.ok();
+    bench.post("/api/generate", ask("other")).await.ok();
+    let loaded = bench.get("/api/ps").await.json();
+    assert_eq!(loaded["memory_budget"], 1_u64 << 30);
+    let names: Vec<_> = loaded["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| &model["name"])
+        .collect();
+    assert_eq!(names, ["other:latest"], "both do not fit");
+    let bench = Bench::made(
+        launcher,
+        Transfer::unavailable(),
+        &[("OLLAMA_MEMORY_BUDGET", "500MiB")],
+    );
+    let reply = bench.post("/api/generate", ask("plain")).await;
+    assert!(reply.status.is_server_error(), "{reply:?}");
+    assert!(
+        reply
+            .error()
+            .contains("requires more memory (600.0 MiB) than may be used (500.0 MiB)"),
+        "{reply:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
