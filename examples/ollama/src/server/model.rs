@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use llamakit::chat::{AnswerFormat, CallFormat, ChatTemplate};
 use llamakit::gguf::{self, ValueRef};
 use serde_json::{Map, Value};
@@ -73,6 +74,8 @@ pub(crate) struct Models {
     store: Store,
     go_templates: bool,
     remembered: Mutex<HashMap<String, Arc<Model>>>,
+    /// What show answers, as long as nothing special is asked for.
+    shown: Mutex<HashMap<String, Bytes>>,
 }
 
 impl Models {
@@ -81,6 +84,7 @@ impl Models {
             store,
             go_templates,
             remembered: Mutex::default(),
+            shown: Mutex::default(),
         }
     }
 
@@ -112,6 +116,29 @@ impl Models {
         }
         remembered.insert(id, Arc::clone(&model));
         Ok(model)
+    }
+
+    /// What show answers for a model: its name, the digest of its manifest and when this was written say all
+    /// that can change. Reads files.
+    pub(crate) fn shown(
+        &self,
+        name: &Name,
+        make: impl FnOnce() -> Result<Bytes, ApiError>,
+    ) -> Result<Bytes, ApiError> {
+        let (_, digest) = self.store.manifest(name)?;
+        let written = self.store.modified(name)?;
+        let id = format!("{digest} {written:?} {}", name.full());
+        let lock = || self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = lock().get(&id) {
+            return Ok(shown.clone());
+        }
+        let made = make()?;
+        let mut shown = lock();
+        if shown.len() >= REMEMBERED {
+            shown.clear();
+        }
+        shown.insert(id, made.clone());
+        Ok(made)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Model>>> {

@@ -17,9 +17,19 @@ const EVENTS: &str = "text/event-stream";
 
 /// A whole reply.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(value)
-        .map_err(|_| ApiError::internal("the reply can't be written as JSON"))?;
-    Ok(with_type(Body::from(body), JSON))
+    bytes_of(value).map(json_bytes)
+}
+
+/// The body of a whole reply.
+pub(crate) fn bytes_of<T: Serialize>(value: &T) -> Result<Bytes, ApiError> {
+    let body = serde_json::to_vec(value);
+    let body = body.map_err(|_| ApiError::internal("the reply can't be written as JSON"))?;
+    Ok(body.into())
+}
+
+/// A whole reply that was written before.
+pub(crate) fn json_bytes(body: Bytes) -> Response {
+    with_type(Body::from(body), JSON)
 }
 
 /// A reply without content.

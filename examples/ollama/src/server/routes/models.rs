@@ -140,11 +140,19 @@ pub(crate) async fn show(
             options: request.options.unwrap_or_default(),
             go_template: Some(models.go_templates()),
         };
-        let shown = Info::read_with(models.store(), &name, &view)?;
-        for warning in &shown.warnings {
-            tracing::warn!(%name, %warning, "show");
-        }
-        reply::json(&shown)
+        let read = || {
+            let shown = Info::read_with(models.store(), &name, &view)?;
+            for warning in &shown.warnings {
+                tracing::warn!(%name, %warning, "show");
+            }
+            reply::bytes_of(&shown)
+        };
+        let plain = !view.verbose && view.system.is_none() && view.options.is_empty();
+        let bytes = match plain {
+            true => models.shown(&name, read)?,
+            false => read()?,
+        };
+        Ok(reply::json_bytes(bytes))
     })
     .await
 }
