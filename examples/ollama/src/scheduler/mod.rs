@@ -113,6 +113,8 @@ struct State {
     waiters: HashMap<Ticket, Waiter>,
     runners: HashMap<Key, Runner>,
     next: Ticket,
+    /// Runners that were started.
+    started: u64,
     granted: usize,
     closing: bool,
     /// How long requests ran of late, for those who are told to come again.
@@ -125,6 +127,8 @@ struct Waiter {
 }
 
 struct Runner {
+    /// Tells it from the one that comes after it for the same model.
+    number: u64,
     card: Arc<Card>,
     /// Absent until it was started.
     control: Option<Control>,
@@ -222,6 +226,7 @@ impl Scheduler {
                 waiters: HashMap::new(),
                 runners: HashMap::new(),
                 next: 0,
+                started: 0,
                 granted: 0,
                 closing: false,
                 typical: Duration::from_secs(1),
@@ -289,16 +294,23 @@ impl Scheduler {
     /// loaded.
     pub(crate) async fn stop(&self, key: &Key) -> bool {
         let mut changes = self.shared.changes.subscribe();
-        {
+        let number = {
             let mut state = self.shared.lock();
-            if !state.runners.contains_key(key) {
+            let Some(number) = state.runners.get(key).map(|runner| runner.number) else {
                 return false;
-            }
+            };
             state.plan.stop(self.shared.now(), key);
             self.shared.carry_out(&mut state);
-        }
-        // A runner is killed half a second after it was told to leave, so this ends.
-        while self.shared.lock().runners.contains_key(key) {
+            number
+        };
+        // A runner is killed half a second after it was told to leave, so this ends. Those who wait for the model
+        // may get another one at once.
+        let there = || {
+            let state = self.shared.lock();
+            let runner = state.runners.get(key);
+            runner.is_some_and(|runner| runner.number == number)
+        };
+        while there() {
             if changes.changed().await.is_err() {
                 break;
             }
@@ -401,9 +413,11 @@ impl Shared {
         for action in state.plan.take_actions() {
             match action {
                 Action::Start(key, want) => {
+                    state.started += 1;
                     state.runners.insert(
                         Arc::clone(&key),
                         Runner {
+                            number: state.started,
                             card: Arc::clone(&want.card),
                             control: None,
                             ended: false,

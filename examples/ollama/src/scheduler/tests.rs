@@ -158,6 +158,17 @@ async fn memory_is_kept_within_the_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_although_the_model_is_loaded_again_at_once() {
+    let launcher = FakeLauncher::default();
+    let scheduler = Scheduler::new(Arc::new(launcher.clone()), config());
+    drop(acquire(&scheduler, "m", FOREVER).await.unwrap());
+    let key = "m".into();
+    let (stopped, again) = tokio::join!(scheduler.stop(&key), acquire(&scheduler, "m", FOREVER));
+    assert!(stopped && again.is_ok());
+    assert_eq!(launcher.launches.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stop_ends_an_answer_and_frees_the_memory() {
     let scheduler = Scheduler::new(Arc::new(FakeLauncher::default()), config());
     let lease = acquire(&scheduler, "m", FOREVER).await.unwrap();

@@ -18,6 +18,7 @@ use super::error::ApiError;
 use super::id;
 use super::model::Model;
 use super::prompt::{self, Rendered};
+use super::schema::closed;
 use crate::api::{
     CalledFunction, KeepAlive, Logprob, Metrics, Notes, Options, ToolCall, TopLogprob,
 };
@@ -455,7 +456,7 @@ pub(crate) fn format(value: Option<&Value>) -> Result<Option<ConstraintKind>, Ap
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(Value::String(text)) if text == "json" => Ok(Some(ConstraintKind::JsonObject)),
-        Some(schema @ Value::Object(_)) => Ok(Some(ConstraintKind::JsonSchema(schema.clone()))),
+        Some(schema @ Value::Object(_)) => Ok(Some(ConstraintKind::JsonSchema(closed(schema)))),
         Some(_) => Err(ApiError::bad(
             "format: it must be \"json\" or a JSON Schema",
         )),

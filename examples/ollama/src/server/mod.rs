@@ -17,6 +17,7 @@ mod model;
 mod prompt;
 mod reply;
 mod routes;
+mod schema;
 mod serve;
 mod transfer;
 

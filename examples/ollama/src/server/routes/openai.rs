@@ -25,6 +25,7 @@ use crate::server::clock;
 use crate::server::error::{ApiError, Dialect};
 use crate::server::id;
 use crate::server::infer::{self, Answering, Ask, Chunk, End, Item};
+use crate::server::schema::closed;
 use crate::server::{prompt, reply};
 
 const FINGERPRINT: &str = "fp_ollama";
@@ -115,7 +116,7 @@ pub(super) fn format_of(
         "" | "text" => Ok(None),
         "json_object" => Ok(Some(ConstraintKind::JsonObject)),
         "json_schema" => match schema {
-            Some(schema @ Value::Object(_)) => Ok(Some(ConstraintKind::JsonSchema(schema.clone()))),
+            Some(schema @ Value::Object(_)) => Ok(Some(ConstraintKind::JsonSchema(closed(schema)))),
             _ => Err(ApiError::bad(format!(
                 "{at}: json_schema needs a schema, an object"
             ))),

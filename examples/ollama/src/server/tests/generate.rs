@@ -371,7 +371,10 @@ async fn formats_constrain_and_bad_ones_are_refused() {
     );
     assert_eq!(
         bench.asked().constraint.unwrap().kind,
-        ConstraintKind::JsonSchema(schema)
+        ConstraintKind::JsonSchema(
+            json!({"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": false})
+        ),
+        "objects have the members that are named"
     );
     for format in [json!("yaml"), json!(5), json!([]), json!(true)] {
         let reply = bench
