@@ -57,8 +57,9 @@ def create_makes_a_model_that_obeys():
     expect(shown.license == "Do as you like", f"the licence is {shown.license!r}")
     reply = client.chat("made", [{"role": "user", "content": QUESTION}])
     expect(reply.eval_count == 5 and reply.done_reason == "length", f"num_predict 5 gave {reply.eval_count} tokens")
-    plain = client.chat(MODEL, [{"role": "user", "content": QUESTION}], options=OPTIONS)
-    expect(reply.prompt_eval_count > plain.prompt_eval_count - 20, "system and messages are not in the prompt")
+    asked = {"model": "made", "messages": [{"role": "user", "content": QUESTION}], "_debug_render_only": True}
+    prompt = post("/api/chat", asked)[1]["_debug_info"]["rendered_template"]
+    expect("You are Mario." in prompt and "It's me" in prompt, f"system and messages are not in the prompt: {prompt!r}")
     again = client.create("made", from_="made", system="You are Luigi.")
     expect(again.status == "success", f"create without a stream says {again.status!r}")
     expect("Luigi" in client.show("made").modelfile, "a model can't be made anew of itself")

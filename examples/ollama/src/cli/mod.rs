@@ -18,9 +18,11 @@ mod interrupt;
 mod keys;
 mod list;
 mod output;
+mod place;
 mod ps;
 mod pull;
 mod push;
+mod remote;
 mod rm;
 mod run;
 mod server;
@@ -224,10 +226,28 @@ mod tests {
             &["ollama", "ps", "--json"],
             &["ollama", "cp", "a", "b"],
             &["ollama", "rm", "a", "b"],
-            &["ollama", "keys", "add", "laptop", "--scopes", "infer,manage", "--parallel=2"],
+            &[
+                "ollama",
+                "keys",
+                "add",
+                "laptop",
+                "--scopes",
+                "infer,manage",
+                "--parallel=2",
+            ],
             &["ollama", "keys", "ls", "--json"],
             &["ollama", "keys", "remove", "a", "b"],
-            &["ollama", "bench", "m", "--clients=4", "--words", "100", "--tokens", "48", "--json"],
+            &[
+                "ollama",
+                "bench",
+                "m",
+                "--clients=4",
+                "--words",
+                "100",
+                "--tokens",
+                "48",
+                "--json",
+            ],
             &["ollama", "doctor", "--verify", "--json"],
             &["ollama", "login"],
             &["ollama", "launch", "claude", "--model", "x"],

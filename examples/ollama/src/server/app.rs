@@ -127,7 +127,9 @@ impl App {
 
     /// Tokens of this request's window.
     pub(crate) fn window(&self, model: &Model, options: &Options, heard: &mut Heard) -> u32 {
-        let asked = options.num_ctx.and_then(|tokens| u32::try_from(tokens).ok());
+        let asked = options
+            .num_ctx
+            .and_then(|tokens| u32::try_from(tokens).ok());
         let trained = match model.trained_context {
             0 => u32::MAX,
             tokens => tokens,

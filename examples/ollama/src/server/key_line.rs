@@ -26,7 +26,11 @@ impl KeyLine {
     /// with a comma), and perhaps `parallel=N` and `per-minute=N`; `#` begins a comment. Nothing, where it has only
     /// that.
     pub(crate) fn parse(line: &str) -> Result<Option<Self>, String> {
-        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let mut words = line
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
         let Some(name) = words.next() else {
             return Ok(None);
         };
@@ -34,7 +38,9 @@ impl KeyLine {
         let hash = hash
             .parse()
             .map_err(|_| "the hash must be sha256: and 64 lower-case hexadecimal digits")?;
-        let scopes = words.next().ok_or("the scopes are missing: infer, manage")?;
+        let scopes = words
+            .next()
+            .ok_or("the scopes are missing: infer, manage")?;
         let mut key = Self {
             name: name.to_owned(),
             hash,
@@ -47,7 +53,11 @@ impl KeyLine {
             match scope {
                 "infer" => key.infer = true,
                 "manage" => key.manage = true,
-                other => return Err(format!("there is no scope {other:?}; there are infer and manage")),
+                other => {
+                    return Err(format!(
+                        "there is no scope {other:?}; there are infer and manage"
+                    ));
+                }
             }
         }
         for word in words {

@@ -72,7 +72,10 @@ impl Keys {
         }
         if keys.keys.is_empty() {
             // A file that allows nothing is a mistake, and none at all would allow everything.
-            return Err(Error::new(Kind::Invalid, "OLLAMA_API_KEYS: the file has no keys"));
+            return Err(Error::new(
+                Kind::Invalid,
+                "OLLAMA_API_KEYS: the file has no keys",
+            ));
         }
         Ok(keys)
     }
@@ -127,7 +130,9 @@ impl Key {
             name: line.name.as_str().into(),
             infer: line.infer,
             manage: line.manage,
-            parallel: line.parallel.map(|most| Arc::new(Semaphore::new(most as usize))),
+            parallel: line
+                .parallel
+                .map(|most| Arc::new(Semaphore::new(most as usize))),
             rate: line.per_minute.map(|most| {
                 let per_minute = f64::from(most);
                 Mutex::new(Bucket {
@@ -215,7 +220,11 @@ mod tests {
     #[test]
     fn rates_fill_up_again() {
         let start = Instant::now();
-        let mut bucket = Bucket { per_minute: 2.0, left: 2.0, filled: start };
+        let mut bucket = Bucket {
+            per_minute: 2.0,
+            left: 2.0,
+            filled: start,
+        };
         assert!(bucket.take(start).is_ok());
         assert!(bucket.take(start).is_ok());
         assert_eq!(bucket.take(start), Err(TooMuch { retry_after: 30 }));
@@ -229,13 +238,22 @@ mod tests {
         let good = line("a", "one", "infer");
         for (text, what) in [
             ("\nname".to_owned(), "line 2: the hash is missing"),
-            ("name sha256:12 infer".to_owned(), "line 1: the hash must be"),
+            (
+                "name sha256:12 infer".to_owned(),
+                "line 1: the hash must be",
+            ),
             (line("a", "x", ""), "scopes are missing"),
             (line("a", "x", "infer,push"), "no scope \"push\""),
             (line("a", "x", "infer parallel=0"), "from 1 to"),
             (line("a", "x", "infer foo"), "\"foo\" is not understood"),
-            (format!("{good}{}", line("a", "two", "infer")), "line 2: \"a\" is there twice"),
-            (format!("{good}{}", line("b", "one", "infer")), "line 2: \"b\" is there twice"),
+            (
+                format!("{good}{}", line("a", "two", "infer")),
+                "line 2: \"a\" is there twice",
+            ),
+            (
+                format!("{good}{}", line("b", "one", "infer")),
+                "line 2: \"b\" is there twice",
+            ),
             ("# none".to_owned(), "no keys"),
         ] {
             let error = Keys::parse(&text).unwrap_err().to_string();

@@ -64,6 +64,20 @@ impl Store {
         &self.root
     }
 
+    /// Tells this folder from others on this machine, without saying where it is. `None`: it is not there, or
+    /// the system does not say.
+    #[must_use]
+    pub fn identity(&self) -> Option<String> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let found = std::fs::metadata(&self.root).ok()?;
+            Some(format!("{:x}-{:x}", found.dev(), found.ino()))
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
     /// Bytes that can still be stored.
     ///
     /// # Errors

@@ -71,13 +71,20 @@ fn measure(args: &BenchArgs, settings: &Settings) -> Result<Summary> {
         (results, began.elapsed().as_secs_f64())
     });
     let samples: Vec<Vec<Sample>> = results.into_iter().collect::<Result<_>>()?;
-    Ok(Summary::new(&plan, args.clients, &samples.concat(), seconds))
+    Ok(Summary::new(
+        &plan,
+        args.clients,
+        &samples.concat(),
+        seconds,
+    ))
 }
 
 /// One client's requests, one after the other.
 fn ask(plan: &Plan, client: &Client, rounds: u32, run: u64, number: u32) -> Result<Vec<Sample>> {
     let of = |round: u32| run ^ (u64::from(number) + 1) << 48 ^ (u64::from(round) + 1) << 24;
-    (0..rounds).map(|round| plan.run(client, of(round))).collect()
+    (0..rounds)
+        .map(|round| plan.run(client, of(round)))
+        .collect()
 }
 
 /// So that no prompt is one of an earlier run's.

@@ -67,6 +67,9 @@ pub(super) fn run(args: &DoctorArgs, settings: &Settings) -> Result<()> {
     match report.problems.len() {
         0 => Ok(()),
         1 => Err(Error::new(Kind::Damaged, "1 problem was found")),
-        n => Err(Error::new(Kind::Damaged, format!("{n} problems were found"))),
+        n => Err(Error::new(
+            Kind::Damaged,
+            format!("{n} problems were found"),
+        )),
     }
 }

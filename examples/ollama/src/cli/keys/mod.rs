@@ -75,7 +75,11 @@ fn make(args: &AddKeyArgs, path: &Path) -> Result<String> {
             let message = format!("there is a key of {:?} already", line.name);
             return Err(Error::new(Kind::Invalid, message));
         }
-        let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        let newline = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
         Ok(format!("{text}{newline}{line}\n"))
     })?;
     Ok(key)
@@ -120,7 +124,10 @@ fn remove(args: &RemoveKeysArgs, path: &Path) -> Result<()> {
     file::change(path, |text| {
         let keys = keys::lines(&text)?;
         let names = &args.names;
-        if let Some(name) = names.iter().find(|name| !keys.iter().any(|key| key.name == **name)) {
+        if let Some(name) = names
+            .iter()
+            .find(|name| !keys.iter().any(|key| key.name == **name))
+        {
             let message = format!("there is no key of {name:?}");
             return Err(Error::new(Kind::NotFound, message));
         }
