@@ -26,6 +26,14 @@ def home(name):
     return path
 
 
+def ends(terminal):
+    """Waits for the end, and shows what was written until then."""
+    code = terminal.wait_for_end(30)
+    while terminal.read(0):
+        pass
+    expect(code == 0, f"it fails; the screen is\n{terminal.text()}")
+
+
 @check
 def bars_are_drawn_in_place():
     # Slow enough to be seen.
@@ -45,7 +53,7 @@ def bars_are_drawn_in_place():
                 # A bar that wraps leaves a rest of a line.
                 known = moving or HERE.match(line) or STATUS.match(line)
                 expect(known, f"{line!r} is no bar and no status; the screen is\n{terminal.text()}")
-        expect(terminal.wait_for_end() == 0, "it fails")
+        ends(terminal)
         expect(len(set(percents)) > 3, f"no bar was seen to move: {percents}")
         expect(percents == sorted(percents), f"a bar goes back: {percents}")
         lines = terminal.lines()
@@ -60,7 +68,7 @@ def bars_are_drawn_in_place():
 @check
 def what_is_here_already_is_shown_at_once():
     with Terminal(COMMAND, rows=24, columns=COLUMNS, HOME=os.path.join(os.environ["HOME"], "terminal")) as terminal:
-        expect(terminal.wait_for_end(30) == 0, "it fails")
+        ends(terminal)
         lines = terminal.lines()
         expect(lines[-1] == "success", f"the last screen is\n{terminal.text()}")
         expect(not any(MOVING.match(line) for line in lines), f"something was downloaded: {lines}")

@@ -22,12 +22,13 @@ unknown = [name for name, value in service.items() if not isinstance(value, text
 assert not unknown, unknown
 "#;
 
+type Part = fn(&Context, &Path) -> Result<(), Problem>;
+
 pub(super) fn check(context: &Context) -> Result<(), Problem> {
     let root = context.scripts.parent().and_then(Path::parent);
     let root = root.ok_or_else(|| "the repository is not found".to_owned())?;
     let packaging = root.join("examples/ollama/packaging");
-    let parts: [fn(&Context, &Path) -> Result<(), Problem>; 5] =
-        [unit, settings, property_list, formula, dockerfile];
+    let parts: [Part; 5] = [unit, settings, property_list, formula, dockerfile];
     let mut missing = Vec::new();
     let mut failed = Vec::new();
     for part in parts {
