@@ -69,7 +69,7 @@ def history_and_parts_of_content():
 def tool_choice_required_calls():
     make_tools_model()
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
-    limits = {"max_tokens": 80, "temperature": 0, "seed": 7}
+    limits = {"max_tokens": 80, "temperature": 0, "seed": 7, "parallel_tool_calls": False}
     for choice in ["required", {"type": "function", "function": {"name": "get_weather"}}]:
         reply = client.chat.completions.create(
             model=TOOLS_MODEL, messages=asked, tools=[WEATHER_TOOL], tool_choice=choice, **limits
@@ -96,6 +96,7 @@ def tool_calls_stream():
         messages=asked,
         tools=[WEATHER_TOOL],
         tool_choice="required",
+        parallel_tool_calls=False,
         stream=True,
         max_tokens=80,
         temperature=0,
@@ -232,7 +233,7 @@ def responses_answer():
     expect(reply.usage.output_tokens == 16, f"usage is {reply.usage!r}")
     history = [
         {"role": "user", "content": "My name is Ferdinand. Say my name."},
-        {"role": "assistant", "content": "Ferdinand"},
+        {"role": "assistant", "content": "Your name is Ferdinand."},
         {"role": "user", "content": [{"type": "input_text", "text": "Say my name again."}]},
     ]
     reply = client.responses.create(model=MODEL, input=history, max_output_tokens=24, temperature=0)
