@@ -159,7 +159,9 @@ def stop_seed_and_several_answers():
     stop = whole.split()[3]
     choice = client.chat.completions.create(model=MODEL, messages=MESSAGES, stop=[stop], **SHORT).choices[0]
     expect(choice.finish_reason == "stop" and stop not in choice.message.content, f"stop {stop!r} gives {choice!r}")
-    reply = client.chat.completions.create(model=MODEL, messages=MESSAGES, n=2, max_tokens=8, temperature=1.5, seed=1)
+    reply = client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": STORY}], n=2, max_tokens=8, temperature=1.5, seed=1
+    )
     expect([choice.index for choice in reply.choices] == [0, 1], f"n=2 gives {reply.choices!r}")
     expect(reply.choices[0].message.content != reply.choices[1].message.content, "both answers are the same")
     expect(reply.usage.completion_tokens == 16, f"usage of both is {reply.usage!r}")
