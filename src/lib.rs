@@ -113,6 +113,8 @@ pub use kv_cache::{Checkpoint, KvCache, MemoryKind};
 #[cfg(feature = "inference")]
 pub use lora::LoraAdapter;
 #[cfg(feature = "inference")]
+pub use machine::default_threads;
+#[cfg(feature = "inference")]
 pub use model::Model;
 #[cfg(feature = "inference")]
 pub use model_params::{LoadMode, ModelParams, SplitMode};

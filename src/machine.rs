@@ -6,12 +6,13 @@ mod cgroup;
 #[cfg(any(target_os = "linux", test))]
 use std::path::Path;
 
-/// Physical cores that the calling thread may run on, or fewer where a cgroup's CPU quota, rounded
-/// up, is less.
+/// How many threads compute when nobody says: physical cores that the calling thread may run on, or
+/// fewer where a cgroup's CPU quota, rounded up, is less.
 ///
 /// Two threads of one core share its arithmetic units, so a second one per core slows a decode
 /// down. Threads beyond the quota use it up sooner, and then they all stand still together.
-pub(crate) fn default_threads() -> u32 {
+#[must_use]
+pub fn default_threads() -> u32 {
     let known = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cores = allowed_cores().unwrap_or_else(known);
     let threads = cpu_quota().map_or(cores, |quota| quota.min(cores));

@@ -55,7 +55,7 @@ const USAGE: &str = "cargo xtask COMMAND
   canary        run 10,000 requests of clients that must not read each other's words (minutes)
   conformance [CHECK...]
                 run examples/ollama beside other programs: registries, clients in Python and JavaScript,
-                frameworks, a tutorial, a terminal
+                frameworks, a tutorial, a terminal; and check its packaging
   cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
 ";
 

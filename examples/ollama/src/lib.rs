@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod archive;
+mod cgroup;
 pub mod cli;
 pub mod create;
 pub mod digest;

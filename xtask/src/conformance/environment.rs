@@ -8,12 +8,23 @@ use super::{Context, Problem, tool};
 
 /// The Python of a virtual environment with the packages of `requirements.txt`.
 pub(super) fn python(context: &Context) -> Result<PathBuf, Problem> {
+    let programs = virtual_environment(context, "python", "requirements.txt")?;
+    Ok(programs.join("python"))
+}
+
+/// The folder of the programs that Python's index has, of `tools.txt`.
+pub(super) fn tools(context: &Context) -> Result<PathBuf, Problem> {
+    virtual_environment(context, "tools", "tools.txt")
+}
+
+/// A virtual environment with the packages of this list: the folder of its programs.
+fn virtual_environment(context: &Context, name: &str, list: &str) -> Result<PathBuf, Problem> {
     let system = tool(&["python3"], "python3")?;
-    let venv = context.kept.join("python");
-    let python = venv.join("bin").join("python");
-    let list = "requirements.txt";
+    let venv = context.kept.join(name);
+    let programs = venv.join("bin");
+    let python = programs.join("python");
     if made(context, &venv, list)? {
-        return Ok(python);
+        return Ok(programs);
     }
     println!("installing the packages of xtask/conformance/{list}");
     let venv_made = quietly(Command::new(system).args(["-m", "venv"]).arg(&venv));
@@ -36,7 +47,7 @@ pub(super) fn python(context: &Context) -> Result<PathBuf, Problem> {
         .args(["--no-compile", "--requirement"]);
     quietly(install.arg(context.scripts.join(list)))?;
     remember(context, &venv, list)?;
-    Ok(python)
+    Ok(programs)
 }
 
 /// A folder with the packages of `package.json`.

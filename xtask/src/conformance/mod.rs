@@ -2,9 +2,11 @@
 //!
 //! Each check sets up what it can in `target/conformance`, and names what this machine lacks.
 
+mod bars;
 mod clients;
 mod environment;
 mod offline;
+mod packaging;
 mod registry;
 mod serving;
 mod tls;
@@ -43,11 +45,13 @@ impl From<String> for Problem {
 
 type Check = fn(&Context) -> Result<(), Problem>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 11] = [
     ("registry", registry::check),
     ("tls", tls::check),
     ("python-index", registry::python_index),
     ("offline", offline::check),
+    ("terminal", bars::check),
+    ("packaging", packaging::check),
     ("python", clients::python),
     ("node", clients::node),
     ("frameworks", clients::frameworks),

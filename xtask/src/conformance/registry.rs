@@ -32,17 +32,8 @@ pub(super) fn check(context: &Context) -> Result<(), Problem> {
     let program = tool(&["docker-registry", "registry"], "docker-registry")?;
     let python = tool(&["python3"], "python3")?;
     let (_registry, address) = start(&program, &context.work)?;
+    let name = model(context, &python, &address)?;
     let store = context.work.join("here/.ollama/models");
-    let name = format!("{address}/conformance/model:tag");
-    let made = Command::new(python)
-        .args(["-c", MODEL])
-        .arg(&store)
-        .arg(format!("{address}/conformance/model/tag"))
-        .status()
-        .map_err(|e| e.to_string())?;
-    if !made.success() {
-        return Err(Problem::Failed("the model can't be made".to_owned()));
-    }
     let place = format!("manifests/{address}/conformance/model/tag");
     context.ran("here", &["push", "--insecure", &name])?;
     // All of it is there already.
@@ -73,6 +64,20 @@ pub(super) fn check(context: &Context) -> Result<(), Problem> {
         Ok(_) => Err(Problem::Failed(
             "a model that is not there was pulled".to_owned(),
         )),
+    }
+}
+
+/// Makes a model in the store of the home `here`, and says its name.
+pub(super) fn model(context: &Context, python: &Path, address: &str) -> Result<String, Problem> {
+    let made = Command::new(python)
+        .args(["-c", MODEL])
+        .arg(context.work.join("here/.ollama/models"))
+        .arg(format!("{address}/conformance/model/tag"))
+        .status()
+        .map_err(|e| e.to_string())?;
+    match made.success() {
+        true => Ok(format!("{address}/conformance/model:tag")),
+        false => Err(Problem::Failed("the model can't be made".to_owned())),
     }
 }
 

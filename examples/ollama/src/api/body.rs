@@ -169,6 +169,7 @@ mod tests {
         #[serde(deserialize_with = "or_default")]
         items: Vec<Inner>,
         count: Option<u32>,
+        any: Option<serde_json::Value>,
     }
 
     from_object!(Inner, Outer);
@@ -229,6 +230,8 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let deep = format!("{{\"x\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(parse::<Outer>(deep.as_bytes()).unwrap().unknown, ["x"]);
+        let deep = deep.replace("\"x\"", "\"any\"");
         assert!(error(&deep).contains("recursion limit"));
     }
 }

@@ -18,13 +18,22 @@ pub struct GenerateRequest {
     #[serde(deserialize_with = "or_default")]
     pub prompt: String,
     /// The text after the gap that is to be filled.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub suffix: String,
     /// What the model is told before, instead of what its Modelfile says.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub system: String,
     /// A Go template instead of the model's.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub template: String,
     /// The tokens of an earlier reply, to go on with.
     #[serde(skip_serializing_if = "Option::is_none")]

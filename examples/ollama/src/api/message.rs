@@ -16,7 +16,10 @@ pub struct Message {
     #[serde(deserialize_with = "or_default")]
     pub content: String,
     /// What was thought before it was said.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub thinking: String,
     /// Images in base64.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -25,10 +28,16 @@ pub struct Message {
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
     /// Of a tool's message: which tool.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub tool_name: String,
     /// Of a tool's message: the call that it answers.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub tool_call_id: String,
 }
 
@@ -48,7 +57,10 @@ impl Message {
 #[serde(remote = "Self", default)]
 pub struct ToolCall {
     /// Tells calls apart.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub id: String,
     /// What is called.
     pub function: CalledFunction,

@@ -18,11 +18,9 @@ pub use inference::{
     TokenizeRequest, TokenizeResponse,
 };
 pub use keep_alive::KeepAlive;
-pub use message::{
-    CalledFunction, Logprob, Message, Think, ThinkLevel, ToolCall, TopLogprob,
-};
+pub use message::{CalledFunction, Logprob, Message, Think, ThinkLevel, ToolCall, TopLogprob};
 pub use models::{
-    BrokenModel, CopyRequest, DeleteRequest, ListResponse, ListedModel,
-    MemoryByKind, ModelDetails, PsResponse, RunningModel, ShowRequest, TransferRequest,
+    BrokenModel, CopyRequest, DeleteRequest, ListResponse, ListedModel, MemoryByKind, ModelDetails,
+    PsResponse, RunningModel, ShowRequest, TransferRequest,
 };
 pub use options::{BadOption, Options};

@@ -14,7 +14,10 @@ pub struct TransferRequest {
     #[serde(deserialize_with = "or_default")]
     pub model: String,
     /// The same, as older clients write it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub name: String,
     /// Whether the registry may speak plain HTTP or have a certificate that nobody vouches for.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_false")]
@@ -38,7 +41,10 @@ pub struct DeleteRequest {
     #[serde(deserialize_with = "or_default")]
     pub model: String,
     /// The same, as older clients write it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub name: String,
 }
 
@@ -62,10 +68,16 @@ pub struct ShowRequest {
     #[serde(deserialize_with = "or_default")]
     pub model: String,
     /// The same, as older clients write it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub name: String,
     /// Shown instead of what the Modelfile says.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub system: String,
     /// Ignored, as in Ollama.
     #[serde(skip_serializing)]

@@ -323,7 +323,9 @@ mod tests {
         ] {
             let error = read(json!({ name: wrong })).unwrap_err();
             assert!(
-                error.to_string().starts_with(&format!("option {name:?} must be ")),
+                error
+                    .to_string()
+                    .starts_with(&format!("option {name:?} must be ")),
                 "{error}"
             );
         }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Large language model runner
 #[derive(Debug, Parser)]
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Say what this program and machine have, and whether the store is sound
     Doctor(DoctorArgs),
+    /// Add, list and remove API keys
+    #[command(after_help = super::help::keys())]
+    Keys(KeysArgs),
     /// Print what a shell needs to complete commands
     Completion(CompletionArgs),
     /// Sign in to ollama.com, which this program does not do
@@ -279,16 +282,16 @@ pub(crate) struct BenchArgs {
     /// Name of the model
     pub(crate) model: String,
     /// Clients that ask at the same time
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=256))]
     pub(crate) clients: u32,
     /// Words of each prompt
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) words: u32,
     /// Tokens of each answer
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) tokens: u32,
     /// Requests of each client
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rounds: u32,
     /// Print JSON
     #[arg(long)]
@@ -303,6 +306,62 @@ pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key, and print it: only its hash is kept
+    Add(AddKeyArgs),
+    /// List keys
+    #[command(visible_alias = "ls")]
+    List(ListKeysArgs),
+    /// Remove keys
+    #[command(visible_alias = "rm")]
+    Remove(RemoveKeysArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddKeyArgs {
+    /// Whose key it is; prompts are cached for each name apart
+    pub(crate) name: String,
+    /// What it may do, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "infer")]
+    pub(crate) scopes: Vec<Scope>,
+    /// Most requests at the same time
+    #[arg(long, value_name = "N")]
+    pub(crate) parallel: Option<u32>,
+    /// Most requests per minute
+    #[arg(long, value_name = "N")]
+    pub(crate) per_minute: Option<u32>,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scope {
+    /// Ask models, and see which there are
+    Infer,
+    /// Pull, create, copy and delete models, and ask them
+    Manage,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListKeysArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveKeysArgs {
+    /// Whose keys
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,17 @@
 //! the connection is closed with it, and the server stops its work.
 
 use std::cell::Cell;
+use std::io::Read;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, SERVER};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -25,6 +29,8 @@ use crate::settings::{Host, Settings};
 
 /// Bytes of a whole reply, or of a line of one, at most.
 const REPLY: usize = 64 << 20;
+/// Bytes of a file that are sent at once.
+const PIECE: usize = 1 << 18;
 /// Characters of a stranger's reply that are shown.
 const SHOWN: usize = 80;
 
@@ -46,8 +52,11 @@ pub(crate) struct Client {
     ours: Cell<bool>,
     /// Takes the place of Ctrl-C.
     #[cfg(test)]
-    pub(crate) stop: std::sync::Arc<tokio::sync::Notify>,
+    pub(crate) stop: Arc<tokio::sync::Notify>,
 }
+
+/// What is sent.
+type Sent = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// What to do with what comes.
 type Each<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
@@ -82,7 +91,7 @@ impl Client {
             key,
             ours: Cell::new(false),
             #[cfg(test)]
-            stop: std::sync::Arc::default(),
+            stop: Arc::default(),
         })
     }
 
@@ -148,6 +157,38 @@ impl Client {
         })
     }
 
+    /// Posts a file, and counts in `sent` how many bytes of it were taken.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask), and [`Kind::Network`] when the file can't be read to its end.
+    pub(crate) fn upload(
+        &self,
+        path: &str,
+        file: std::fs::File,
+        sent: Arc<AtomicU64>,
+    ) -> Result<()> {
+        let pieces = futures_util::stream::unfold(Some(file), move |file| {
+            let piece = file.and_then(|mut file| {
+                let mut piece = vec![0; PIECE];
+                match file.read(&mut piece) {
+                    Ok(0) => None,
+                    Ok(count) => {
+                        piece.truncate(count);
+                        sent.fetch_add(count as u64, Ordering::Relaxed);
+                        Some((Ok(Frame::data(Bytes::from(piece))), Some(file)))
+                    }
+                    Err(error) => Some((Err(error), None)),
+                }
+            });
+            std::future::ready(piece)
+        });
+        let body = BodyExt::boxed_unsync(StreamBody::new(pieces));
+        match self.send(Method::POST, path, body, false, &mut |_| Ok(()))? {
+            End::Stopped => Err(Error::new(Kind::Cancelled, "stopped")),
+            End::Whole => Ok(()),
+        }
+    }
+
     fn run(
         &self,
         method: Method,
@@ -163,6 +204,18 @@ impl Client {
         } else {
             body.into()
         };
+        let body = BodyExt::boxed_unsync(Full::new(body).map_err(|never| match never {}));
+        self.send(method, path, body, lines, each)
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Sent,
+        lines: bool,
+        each: Each<'_>,
+    ) -> Result<End> {
         let slash = if self.host.path.is_empty() { "" } else { "/" };
         let mut request = Request::builder()
             .method(method)
@@ -173,7 +226,7 @@ impl Client {
             request = request.header(AUTHORIZATION, key);
         }
         let request = request
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| failed("the request can't be made", &error))?;
         self.runtime.block_on(async {
             tokio::select! {
@@ -184,7 +237,7 @@ impl Client {
         })
     }
 
-    async fn talk(&self, request: Request<Full<Bytes>>, lines: bool, each: Each<'_>) -> Result<()> {
+    async fn talk(&self, request: Request<Sent>, lines: bool, each: Each<'_>) -> Result<()> {
         let at = self.at();
         let stream = TcpStream::connect((self.host.host.as_str(), self.host.port)).await;
         let stream = stream.map_err(|_| {
@@ -211,8 +264,12 @@ impl Client {
                 .map_err(lost)?
                 .into_parts();
             self.ours.set(head.headers.contains_key("x-request-id"));
-            if head.status.is_success() && lines {
-                return self.lines(body, each).await;
+            let (success, headers) = (head.status.is_success(), &head.headers);
+            if success && lines {
+                return match is_json(headers) {
+                    true => self.lines(body, each).await,
+                    false => Err(self.stranger(headers, &first(body).await)),
+                };
             }
             let broke = |error| failed("the reply broke off", &error);
             let whole = Limited::new(body, REPLY)
@@ -220,14 +277,10 @@ impl Client {
                 .await
                 .map_err(broke)?
                 .to_bytes();
-            match head.status.is_success() {
-                true if whole.is_empty()
-                    || serde_json::from_slice::<serde::de::IgnoredAny>(&whole).is_ok() =>
-                {
-                    each(&whole)
-                }
-                true => Err(self.stranger(&head.headers, &whole)),
-                false => Err(self.refused(head.status, &head.headers, &whole)),
+            match success {
+                true if whole.is_empty() || is_json(headers) => each(&whole),
+                true => Err(self.stranger(headers, &whole)),
+                false => Err(self.refused(head.status, headers, &whole)),
             }
         };
         let mut work = pin!(work);
@@ -331,6 +384,21 @@ impl Client {
     async fn stopped(&self) {
         self.stop.notified().await;
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.contains("json"))
+}
+
+/// How a reply begins that nobody can read.
+async fn first(mut body: Incoming) -> Bytes {
+    let frame = body.frame().await.and_then(std::result::Result::ok);
+    frame
+        .and_then(|frame| frame.into_data().ok())
+        .unwrap_or_default()
 }
 
 fn failed(what: &str, error: &dyn std::fmt::Display) -> Error {

@@ -17,6 +17,11 @@ pub(super) fn run() -> String {
     list(names.into_iter().filter_map(variable))
 }
 
+/// For `keys`.
+pub(super) fn keys() -> String {
+    list(variable("OLLAMA_API_KEYS"))
+}
+
 fn list<'a>(variables: impl IntoIterator<Item = &'a Variable>) -> String {
     let mut text = "Environment Variables:".to_owned();
     for Variable { name, description } in variables {

@@ -5,19 +5,24 @@
 
 mod args;
 mod ask;
+mod bench;
 mod client;
 mod completion;
 mod cp;
 mod create;
+mod doctor;
 mod export;
 mod help;
 mod import;
 mod interrupt;
+mod keys;
 mod list;
 mod output;
+mod place;
 mod ps;
 mod pull;
 mod push;
+mod remote;
 mod rm;
 mod run;
 mod server;
@@ -86,6 +91,9 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(_) => crate::server::serve(&settings),
         Command::Ps(args) => ps::run(&args, &settings),
         Command::Stop(args) => stop::run(&args.model, &settings),
+        Command::Keys(args) => keys::run(&args.command, &settings),
+        Command::Bench(args) => bench::run(&args, &settings),
+        Command::Doctor(args) => doctor::run(&args, &settings),
         Command::Completion(args) => completion::run(&args),
         Command::Signin | Command::Signout => Err(Error::new(
             Kind::Unsupported,
@@ -95,9 +103,9 @@ fn run(cli: Cli) -> Result<()> {
             Kind::Unsupported,
             "this program starts no others: set them up to use the server's address",
         )),
-        other => Err(Error::new(
+        Command::Runner(_) => Err(Error::new(
             Kind::Unsupported,
-            format!("not built into this program: {other:?}"),
+            "runners are started by servers",
         )),
     }
 }
@@ -218,6 +226,29 @@ mod tests {
             &["ollama", "ps", "--json"],
             &["ollama", "cp", "a", "b"],
             &["ollama", "rm", "a", "b"],
+            &[
+                "ollama",
+                "keys",
+                "add",
+                "laptop",
+                "--scopes",
+                "infer,manage",
+                "--parallel=2",
+            ],
+            &["ollama", "keys", "ls", "--json"],
+            &["ollama", "keys", "remove", "a", "b"],
+            &[
+                "ollama",
+                "bench",
+                "m",
+                "--clients=4",
+                "--words",
+                "100",
+                "--tokens",
+                "48",
+                "--json",
+            ],
+            &["ollama", "doctor", "--verify", "--json"],
             &["ollama", "login"],
             &["ollama", "launch", "claude", "--model", "x"],
             &["ollama", "runner", "--model", "/x", "--port", "1"],
@@ -229,6 +260,10 @@ mod tests {
             &["ollama", "cp", "a"],
             &["ollama", "show"],
             &["ollama", "show", "a", "b"],
+            &["ollama", "bench", "m", "--clients", "0"],
+            &["ollama", "bench", "m", "--rounds", "-1"],
+            &["ollama", "keys"],
+            &["ollama", "keys", "add", "a", "--scopes", "all"],
             &["ollama", "nonsense"],
             &["ollama", "list", "--nonsense"],
             &["ollama", "run", "m", "--verbose=perhaps"],

@@ -1,23 +1,20 @@
 //! `ollama push`: brings a model of the store to a registry.
 
 use super::args::TransferArgs;
-use super::output;
+use super::place::Place;
 use super::transfer::{shown, wait};
+use super::{output, remote};
+use crate::api::TransferRequest;
 use crate::error::{Error, Kind, Result};
 use crate::name::Name;
+use crate::progress::Report;
 use crate::registry::{Config, Options, Registry};
 use crate::settings::Settings;
 use crate::store::Store;
 
 pub(super) fn run(args: &TransferArgs, settings: &Settings) -> Result<()> {
     let name = Name::parse(&args.model)?;
-    let store = Store::open(&settings.models)?;
-    let registry = Registry::new(Config::new(settings)?);
-    let options = Options {
-        insecure: args.insecure,
-        ..Options::default()
-    };
-    match shown(|report| wait(registry.push(&store, &name, &options, report))) {
+    match shown(|report| push(args, settings, &name, report)) {
         Err(e) if e.kind() == Kind::Unauthorized => Err(Error::new(
             Kind::Unauthorized,
             format!(
@@ -30,6 +27,24 @@ pub(super) fn run(args: &TransferArgs, settings: &Settings) -> Result<()> {
             place(&name)
         )),
     }
+}
+
+fn push(args: &TransferArgs, settings: &Settings, name: &Name, report: Report<'_>) -> Result<()> {
+    if let Place::Server(client) = Place::find(settings)? {
+        let request = TransferRequest {
+            model: args.model.clone(),
+            insecure: args.insecure,
+            ..TransferRequest::default()
+        };
+        return remote::work(&client, "/api/push", &request, report);
+    }
+    let store = Store::open(&settings.models)?;
+    let registry = Registry::new(Config::new(settings)?);
+    let options = Options {
+        insecure: args.insecure,
+        ..Options::default()
+    };
+    wait(registry.push(&store, name, &options, report))
 }
 
 fn place(name: &Name) -> String {

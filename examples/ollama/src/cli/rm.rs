@@ -1,7 +1,10 @@
 //! `ollama rm`: removes models.
 
+use axum::http::Method;
+use serde_json::{Value, json};
+
 use super::args::RmArgs;
-use super::{output, store_to_change};
+use super::{output, place, store_to_change};
 use crate::error::Result;
 use crate::name::Name;
 use crate::settings::Settings;
@@ -9,6 +12,15 @@ use crate::settings::Settings;
 pub(super) fn run(args: &RmArgs, settings: &Settings) -> Result<()> {
     let names = args.models.iter().map(|model| Name::parse(model));
     let names = names.collect::<Result<Vec<_>>>()?;
+    // A server also frees the memory of what is loaded.
+    if let Some(client) = place::listening(settings)? {
+        for given in &args.models {
+            let body = json!({ "model": given });
+            client.ask::<Value>(Method::DELETE, "/api/delete", &body)?;
+            output::print(&format!("deleted '{given}'\n"))?;
+        }
+        return Ok(());
+    }
     let store = store_to_change(settings)?;
     for (name, given) in names.iter().zip(&args.models) {
         let removed = store.remove(name)?;

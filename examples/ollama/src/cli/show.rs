@@ -1,8 +1,15 @@
 //! `ollama show`: what a model is.
 
+use axum::http::Method;
+use serde::Serialize;
+use serde_json::Value;
+
 use super::args::ShowArgs;
+use super::client::Client;
+use super::place::Place;
 use super::shown::Shown;
 use super::{output, table};
+use crate::api::ShowRequest;
 use crate::error::{Error, Kind, Result};
 use crate::human;
 use crate::name::Name;
@@ -29,6 +36,13 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings) -> Result<()> {
             "only one of '--license', '--modelfile', '--parameters', '--system', or '--template' can be specified",
         ));
     }
+    match Place::find(settings)? {
+        Place::Here => of_store(args, settings),
+        Place::Server(client) => of_server(args, &client),
+    }
+}
+
+fn of_store(args: &ShowArgs, settings: &Settings) -> Result<()> {
     let store = Store::open(&settings.models)?;
     let name = Name::parse(&args.model)?;
     let view = View {
@@ -40,25 +54,50 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings) -> Result<()> {
     for warning in &info.warnings {
         output::note(format_args!("Warning: {}: {warning}", args.model));
     }
-    let text = match () {
-        () if args.json => {
-            let json = serde_json::to_string_pretty(&info);
-            json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))? + "\n"
-        }
+    if args.json {
+        return json(&info);
+    }
+    let metadata = args
+        .verbose
+        .then(|| Info::metadata_lines(&store, &name))
+        .transpose()?;
+    output::print(&text(args, Shown::of(&info)?, metadata))
+}
+
+fn of_server(args: &ShowArgs, client: &Client) -> Result<()> {
+    let request = ShowRequest {
+        model: args.model.clone(),
+        verbose: args.verbose,
+        ..ShowRequest::default()
+    };
+    let info: Value = client.ask(Method::POST, "/api/show", &request)?;
+    if args.json {
+        return json(&info);
+    }
+    let info: Shown = serde_json::from_value(info)
+        .map_err(|error| Error::new(Kind::Network, format!("the reply can't be read: {error}")))?;
+    let metadata = args
+        .verbose
+        .then(|| Info::metadata_lines_of(&info.model_info));
+    output::print(&text(args, info, metadata))
+}
+
+fn json(info: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(info);
+    let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+    output::print(&(json + "\n"))
+}
+
+/// What was asked for.
+fn text(args: &ShowArgs, info: Shown, metadata: Option<Vec<(String, String)>>) -> String {
+    match () {
         () if args.license => info.license + "\n",
         () if args.modelfile => info.modelfile + "\n",
         () if args.parameters => info.parameters + "\n",
         () if args.system => info.system,
         () if args.template => info.template,
-        () => {
-            let metadata = args
-                .verbose
-                .then(|| Info::metadata_lines(&store, &name))
-                .transpose()?;
-            tables(&Shown::of(&info)?, metadata.as_deref())
-        }
-    };
-    output::print(&text)
+        () => tables(&info, metadata.as_deref()),
+    }
 }
 
 /// Everything in sections; metadata and tensors only when the metadata is given.

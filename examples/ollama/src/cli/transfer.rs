@@ -39,6 +39,8 @@ struct Bars {
     all: MultiProgress,
     bars: HashMap<String, ProgressBar>,
     status: Option<(String, ProgressBar)>,
+    /// Whether anything was drawn.
+    any: bool,
 }
 
 struct Lines {
@@ -55,6 +57,7 @@ impl Display {
                 all: MultiProgress::with_draw_target(target),
                 bars: HashMap::new(),
                 status: None,
+                any: false,
             })
         } else {
             Shown::Lines(Lines {
@@ -79,6 +82,10 @@ impl Display {
             for bar in bars.bars.values().filter(|bar| !bar.is_finished()) {
                 bar.abandon();
             }
+            // The cursor is left at the end of the last line, and what comes next may not wrap by itself.
+            if bars.any {
+                output::note(format_args!(""));
+            }
         }
     }
 }
@@ -92,6 +99,7 @@ impl Bars {
                 .is_some_and(|(status, _)| *status == progress.status);
             if !same {
                 self.end_status();
+                self.any = true;
                 let bar = ProgressBar::new_spinner()
                     .with_style(spinner())
                     .with_message(progress.status.clone());
@@ -106,6 +114,7 @@ impl Bars {
             return;
         };
         self.end_status();
+        self.any = true;
         let key = progress.digest.unwrap_or_else(|| progress.status.clone());
         let bar = self.bars.entry(key).or_insert_with(|| {
             let bar = ProgressBar::new(total)

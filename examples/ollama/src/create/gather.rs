@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use llamakit::gguf::SplitName;
 use serde_json::Value;
 
+use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::modelfile::{Instruction, Modelfile, Parameter, Setting};
 use crate::progress::{Progress, Report};
@@ -38,9 +39,24 @@ impl Request {
         folder: &Path,
         report: Report<'_>,
     ) -> Result<Self> {
+        let keep = |path: &Path| store.adopt(path).map(|(digest, _)| digest);
+        Self::from_modelfile_with(&keep, model, modelfile, folder, report)
+    }
+
+    /// The same, with another way to bring a file to where the model is made.
+    ///
+    /// # Errors
+    /// As [`from_modelfile`](Self::from_modelfile), and those of `keep`.
+    pub fn from_modelfile_with(
+        keep: &dyn Fn(&Path) -> Result<Digest>,
+        model: &str,
+        modelfile: &Modelfile,
+        folder: &Path,
+        report: Report<'_>,
+    ) -> Result<Self> {
         report(Progress::status("gathering model components"));
         let gather = Gather {
-            store,
+            keep,
             folder,
             report,
         };
@@ -95,7 +111,7 @@ fn set(parameter: &Parameter, request: &mut Request) {
 }
 
 struct Gather<'a> {
-    store: &'a Store,
+    keep: &'a dyn Fn(&Path) -> Result<Digest>,
     folder: &'a Path,
     report: Report<'a>,
 }
@@ -132,7 +148,7 @@ impl Gather<'_> {
             let shown = path.display();
             is_gguf(&path)
                 .map_err(|error| Error::new(error.kind(), format!("{shown}: {error}")))?;
-            let (digest, _) = self.store.adopt(&path)?;
+            let digest = (self.keep)(&path)?;
             (self.report)(Progress::status(format!("copying file {digest} 100%")));
             let digest = digest.to_string();
             // Files of two folders may have one name.

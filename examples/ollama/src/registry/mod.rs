@@ -34,6 +34,7 @@ pub use source::Source;
 use crate::error::{Error, Kind, Result};
 use crate::name::{Name, Scheme};
 use crate::settings::Settings;
+use crate::store::Store;
 use address::Allowed;
 use http::{Http, Reach};
 use limits::Limits;
@@ -108,6 +109,23 @@ impl std::fmt::Debug for Registry {
             .field("config", &self.0.config)
             .finish_non_exhaustive()
     }
+}
+
+/// A download that is not complete; pulling the same again goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// What its files are called.
+    pub name: String,
+    /// Bytes that are here.
+    pub completed: u64,
+    /// Bytes of it; 0 when that is not known.
+    pub total: u64,
+}
+
+/// The downloads into this store that are not complete.
+#[must_use]
+pub fn unfinished(store: &Store) -> Vec<Unfinished> {
+    download::unfinished(&store.partial_dir())
 }
 
 /// A place that speaks the registries' protocol.

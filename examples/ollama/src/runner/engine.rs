@@ -65,7 +65,10 @@ impl Loader for EngineLoader {
         if !spec.draft.is_empty() {
             params = params.draft(&load_model(&spec.draft, &load, progress)?);
         }
-        let adapters = spec.adapters.iter().map(|path| LoraAdapter::load(&model, path));
+        let adapters = spec
+            .adapters
+            .iter()
+            .map(|path| LoraAdapter::load(&model, path));
         let adapters = adapters.collect::<Result<Vec<_>, _>>().map_err(loading)?;
         let engine = Engine::new(&model, &params).map_err(loading)?;
         let metrics = engine.metrics();
@@ -160,7 +163,9 @@ fn kv_type(name: &str) -> Result<KvType, Failure> {
             let shown: String = other.chars().take(20).collect();
             return Err(Failure::new(
                 FailureKind::Invalid,
-                format!("OLLAMA_KV_CACHE_TYPE: there is no type {shown:?}; f16, q8_0 and q4_0 are common ones"),
+                format!(
+                    "OLLAMA_KV_CACHE_TYPE: there is no type {shown:?}; f16, q8_0 and q4_0 are common ones"
+                ),
             ));
         }
     })
@@ -173,7 +178,9 @@ fn processors(model: &Model, spec: &Spec) -> (u64, String) {
         devices.iter().filter(|device| is_gpu(device.kind)).count()
     });
     let backends = llamakit::build_info().backends;
-    let only_cpu = backends.iter().all(|backend| backend.to_ascii_lowercase().contains("cpu"));
+    let only_cpu = backends
+        .iter()
+        .all(|backend| backend.to_ascii_lowercase().contains("cpu"));
     match (gpus, spec.load.num_gpu) {
         (_, Some(0)) => (0, "num_gpu is 0".to_owned()),
         (0, _) if only_cpu => (0, "this program was built for the CPU only".to_owned()),
@@ -240,7 +247,10 @@ fn submitted(error: SubmitError) -> Failure {
             let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
             Failure::new(FailureKind::Busy { retry_after_ms }, message)
         }
-        SubmitError::PromptTooLong { prompt_tokens, window } => {
+        SubmitError::PromptTooLong {
+            prompt_tokens,
+            window,
+        } => {
             let kind = FailureKind::TooLong {
                 prompt_tokens: prompt_tokens as u64,
                 window: window as u64,
@@ -268,7 +278,9 @@ impl EngineBackend {
         match prompt {
             Prompt::Text(text) => {
                 within(text.len())?;
-                self.vocab().tokenize(text, add_special, true).map_err(refused)
+                self.vocab()
+                    .tokenize(text, add_special, true)
+                    .map_err(refused)
             }
             Prompt::Segments(_) => {
                 let segments = segments(prompt)?;
@@ -367,14 +379,20 @@ fn sampler(sampling: &Sampling, window: u32) -> Result<Sampler, Failure> {
     set(&mut params.mirostat_eta, sampling.mirostat_eta);
     set(
         &mut params.penalty_last_n,
-        sampling.repeat_last_n.map(|last| u32::try_from(last).unwrap_or(window)),
+        sampling
+            .repeat_last_n
+            .map(|last| u32::try_from(last).unwrap_or(window)),
     );
     params.mirostat = match sampling.mirostat {
         Some(1) => MirostatVersion::V1,
         Some(2) => MirostatVersion::V2,
         _ => MirostatVersion::Off,
     };
-    params.logit_bias = sampling.logit_bias.iter().map(|&(id, bias)| (Id(id), bias)).collect();
+    params.logit_bias = sampling
+        .logit_bias
+        .iter()
+        .map(|&(id, bias)| (Id(id), bias))
+        .collect();
     params.build().map_err(refused)
 }
 
@@ -413,7 +431,10 @@ impl Backend for EngineBackend {
             logprobs: request.logprobs.is_some(),
             tokens: request.want_tokens.then_some(tokens),
         };
-        Ok(answer.filter_map(move |step| std::future::ready(writer.write(step))).boxed())
+        // The engine's answer is an iterator as well.
+        let events =
+            StreamExt::filter_map(answer, move |step| std::future::ready(writer.write(step)));
+        Ok(events.boxed())
     }
 
     fn embed(&self, request: Embed) -> Later<Embedded> {
@@ -461,7 +482,9 @@ impl Backend for EngineBackend {
                 let message = format!("tokens: there is no token {id}");
                 return Err(Failure::new(FailureKind::Invalid, message));
             }
-            self.vocab().append_piece(Id(id), true, &mut bytes).map_err(refused)?;
+            self.vocab()
+                .append_piece(Id(id), true, &mut bytes)
+                .map_err(refused)?;
         }
         Ok(Detokenized {
             text: String::from_utf8_lossy(&bytes).into_owned(),

@@ -78,14 +78,21 @@ impl FakeBackend {
                     break;
                 }
                 dropped.push(group);
-                let stays = pieces.iter().filter(|piece| piece.g.is_none_or(|g| !dropped.contains(&g)));
+                let stays = pieces
+                    .iter()
+                    .filter(|piece| piece.g.is_none_or(|g| !dropped.contains(&g)));
                 kept = stays.map(|piece| piece.t.as_str()).collect();
             }
         }
         if kept.len() as u64 >= window {
             return Err(Failure::new(
-                FailureKind::TooLong { prompt_tokens: before, window },
-                format!("the prompt has {before} tokens; the window holds {window} with the answer"),
+                FailureKind::TooLong {
+                    prompt_tokens: before,
+                    window,
+                },
+                format!(
+                    "the prompt has {before} tokens; the window holds {window} with the answer"
+                ),
             ));
         }
         Ok((kept, dropped, before))
@@ -105,9 +112,13 @@ struct Will {
 /// The last thing that a prompt wants: from its word to the end of the message or line.
 fn last_wish(prompt: &str) -> &str {
     let words = ["say:", "count:", "slow:", "hang", "die", "bad:"];
-    let starts = words.iter().flat_map(|word| prompt.match_indices(word).map(|(at, _)| at));
+    let starts = words
+        .iter()
+        .flat_map(|word| prompt.match_indices(word).map(|(at, _)| at));
     let begins = |at: &usize| {
-        let before = prompt.get(..*at).and_then(|before| before.chars().next_back());
+        let before = prompt
+            .get(..*at)
+            .and_then(|before| before.chars().next_back());
         before.is_none_or(|c| matches!(c, '\n' | '>' | ']'))
     };
     let Some(at) = starts.filter(begins).max() else {
@@ -130,7 +141,9 @@ fn will(prompt: &str, request: &Completion) -> Will {
         let said: Vec<char> = said.replace("\\n", "\n").chars().collect();
         will.pieces = said.chunks(4).map(|piece| piece.iter().collect()).collect();
     } else if let Some(count) = rest.strip_prefix("count:") {
-        will.pieces = (0..count.parse().unwrap_or(3)).map(|i: u32| format!("w{i} ")).collect();
+        will.pieces = (0..count.parse().unwrap_or(3))
+            .map(|i: u32| format!("w{i} "))
+            .collect();
     } else if rest.starts_with("hang") {
         will.hang = true;
     } else if rest.starts_with("die") {
@@ -150,7 +163,10 @@ impl Backend for FakeBackend {
     fn complete(&self, request: Completion) -> Result<Events, Failure> {
         self.seen.lock().unwrap().push(request.clone());
         let window = u64::from(request.num_ctx.unwrap_or(4096));
-        if let Some(Constraint { kind: ConstraintKind::JsonSchema(schema), .. }) = &request.constraint
+        if let Some(Constraint {
+            kind: ConstraintKind::JsonSchema(schema),
+            ..
+        }) = &request.constraint
             && schema.get("uniqueItems").is_some()
         {
             let message = "schema: /uniqueItems is not supported";
@@ -158,7 +174,12 @@ impl Backend for FakeBackend {
         }
         let (prompt, dropped_groups, submitted) = Self::fit(&request, window)?;
         if self.running.load(Ordering::SeqCst) >= self.parallel.saturating_add(self.queue) {
-            return Err(Failure::new(FailureKind::Busy { retry_after_ms: 1500 }, "the queue is full"));
+            return Err(Failure::new(
+                FailureKind::Busy {
+                    retry_after_ms: 1500,
+                },
+                "the queue is full",
+            ));
         }
         self.running.fetch_add(1, Ordering::SeqCst);
         let running = Running(Arc::clone(&self.running));
@@ -181,9 +202,16 @@ impl Backend for FakeBackend {
             events.push(match request.logprobs {
                 None => Event::Text(piece),
                 Some(top) => {
-                    let scored = Scored { bytes: piece.clone().into_bytes(), logprob: -0.5 };
+                    let scored = Scored {
+                        bytes: piece.clone().into_bytes(),
+                        logprob: -0.5,
+                    };
                     let top = vec![scored.clone(); top as usize];
-                    Event::Token(Box::new(Token { text: piece, this: scored, top }))
+                    Event::Token(Box::new(Token {
+                        text: piece,
+                        this: scored,
+                        top,
+                    }))
                 }
             });
             if request.max_tokens == Some(generated) {
@@ -196,7 +224,10 @@ impl Backend for FakeBackend {
             tokens = request.before.clone();
             tokens.extend(prompt.bytes().chain(answer.bytes()).map(i32::from));
         }
-        let complete = request.constraint.is_some().then_some(reason == Reason::End);
+        let complete = request
+            .constraint
+            .is_some()
+            .then_some(reason == Reason::End);
         let finished = Event::Finished(Box::new(Finished {
             reason,
             complete,
@@ -239,20 +270,39 @@ impl Backend for FakeBackend {
 
     fn embed(&self, request: Embed) -> Later<Embedded> {
         Box::pin(async move {
-            let tokens: Vec<u64> = request.inputs.iter().map(|text| text.len() as u64).collect();
+            let tokens: Vec<u64> = request
+                .inputs
+                .iter()
+                .map(|text| text.len() as u64)
+                .collect();
             let long = |&(_, tokens): &(usize, &u64)| *tokens > 4096;
-            let truncated: Vec<usize> = tokens.iter().enumerate().filter(long).map(|(at, _)| at).collect();
+            let truncated: Vec<usize> = tokens
+                .iter()
+                .enumerate()
+                .filter(long)
+                .map(|(at, _)| at)
+                .collect();
             if let Some(at) = truncated.first().filter(|_| !request.truncate) {
                 return Err(Failure::new(
-                    FailureKind::TooLong { prompt_tokens: tokens[*at], window: 4096 },
-                    format!("input {at} has {} tokens; the window holds 4096", tokens[*at]),
+                    FailureKind::TooLong {
+                        prompt_tokens: tokens[*at],
+                        window: 4096,
+                    },
+                    format!(
+                        "input {at} has {} tokens; the window holds 4096",
+                        tokens[*at]
+                    ),
                 ));
             }
             let vectors = request.inputs.iter().map(|text| {
                 let first = text.bytes().next().map_or(0.0, f32::from);
                 vec![first, 1.0, 0.0, 0.0]
             });
-            Ok(Embedded { vectors: vectors.collect(), tokens, truncated })
+            Ok(Embedded {
+                vectors: vectors.collect(),
+                tokens,
+                truncated,
+            })
         })
     }
 
@@ -260,7 +310,10 @@ impl Backend for FakeBackend {
         Box::pin(async move {
             let scores = request.documents.iter().map(|text| text.len() as f32);
             let tokens = request.documents.iter().map(|text| text.len() as u64);
-            Ok(Reranked { scores: scores.collect(), tokens: tokens.collect() })
+            Ok(Reranked {
+                scores: scores.collect(),
+                tokens: tokens.collect(),
+            })
         })
     }
 
@@ -284,7 +337,10 @@ impl Backend for FakeBackend {
         Health {
             running: self.running.load(Ordering::SeqCst),
             steps: self.steps.load(Ordering::SeqCst),
-            memory: MemoryByKind { weights: self.memory, ..MemoryByKind::default() },
+            memory: MemoryByKind {
+                weights: self.memory,
+                ..MemoryByKind::default()
+            },
             ..Health::default()
         }
     }
@@ -292,7 +348,10 @@ impl Backend for FakeBackend {
 
 fn info(spec: &Spec, memory: u64) -> Info {
     Info {
-        memory: MemoryByKind { weights: memory, ..MemoryByKind::default() },
+        memory: MemoryByKind {
+            weights: memory,
+            ..MemoryByKind::default()
+        },
         context_length: spec.context_length,
         trained_context: 8192,
         threads: 1,
@@ -307,7 +366,10 @@ pub(crate) struct FakeLoader;
 
 impl Loader for FakeLoader {
     fn measure(&mut self, _: &Spec) -> Result<MemoryByKind, Failure> {
-        Ok(MemoryByKind { weights: 1000, ..MemoryByKind::default() })
+        Ok(MemoryByKind {
+            weights: 1000,
+            ..MemoryByKind::default()
+        })
     }
 
     fn load(
@@ -346,7 +408,10 @@ pub(crate) struct FakeLauncher {
 impl Default for FakeLauncher {
     fn default() -> Self {
         Self {
-            nature: Arc::new(|_| Nature { memory: 1000, ..Nature::default() }),
+            nature: Arc::new(|_| Nature {
+                memory: 1000,
+                ..Nature::default()
+            }),
             launches: Arc::default(),
             seen: Arc::default(),
             specs: Arc::default(),
@@ -375,7 +440,12 @@ impl Launcher for FakeLauncher {
                 runtime.shutdown_background();
                 drop(reports_in);
             });
-            Ok(Launched { reports, control, token: token.into(), pid: None })
+            Ok(Launched {
+                reports,
+                control,
+                token: token.into(),
+                pid: None,
+            })
         })
     }
 }
@@ -393,7 +463,10 @@ async fn live(
         while !matches!(orders.recv().await, Some(Order::End) | None) {}
         return;
     }
-    let memory = MemoryByKind { weights: nature.memory, ..MemoryByKind::default() };
+    let memory = MemoryByKind {
+        weights: nature.memory,
+        ..MemoryByKind::default()
+    };
     send(Report::Measured(memory));
     if !matches!(orders.recv().await, Some(Order::Go(_))) {
         return;

@@ -178,7 +178,9 @@ impl Drop for Lease {
 
 impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease").field("ticket", &self.ticket).finish_non_exhaustive()
+        f.debug_struct("Lease")
+            .field("ticket", &self.ticket)
+            .finish_non_exhaustive()
     }
 }
 
@@ -415,7 +417,11 @@ impl Shared {
                     tokio::spawn(drive::drive(Arc::clone(self), key, want.spec));
                 }
                 Action::Load(key, budget) => {
-                    if let Some(Runner { control: Some(control), .. }) = state.runners.get(&key) {
+                    if let Some(Runner {
+                        control: Some(control),
+                        ..
+                    }) = state.runners.get(&key)
+                    {
                         control.go(crate::runner::wire::Go {
                             memory_budget: Some(budget),
                         });
@@ -446,7 +452,11 @@ impl Shared {
         let Some(waiter) = state.waiters.remove(&ticket) else {
             return;
         };
-        let Some(Runner { client: Some(client), .. }) = state.runners.get(&waiter.key) else {
+        let Some(Runner {
+            client: Some(client),
+            ..
+        }) = state.runners.get(&waiter.key)
+        else {
             return;
         };
         let client = client.clone();

@@ -85,6 +85,19 @@ pub(super) struct Loaded<W> {
     draining: bool,
 }
 
+impl<W: Wants> Loaded<W> {
+    /// Gives it a request if it will do for that.
+    fn take<K>(&mut self, now: Time, one: &Pending<K, W>) -> bool {
+        let fits = self.wants.will_do(&one.wants);
+        if fits {
+            self.running.push(one.ticket);
+            self.used = now;
+            self.keep_alive = one.keep_alive;
+        }
+        fits
+    }
+}
+
 impl<W> Loaded<W> {
     fn idle(&self) -> bool {
         self.stage == Stage::Ready && self.running.is_empty()
@@ -221,8 +234,10 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
         // Nobody wants what is not loaded yet any more.
         let pending = &self.pending;
         let unwanted = self.models.iter().filter(|(key, model)| {
-            matches!(model.stage, Stage::Starting | Stage::Measured | Stage::Loading)
-                && !pending.iter().any(|one| one.key == **key)
+            matches!(
+                model.stage,
+                Stage::Starting | Stage::Measured | Stage::Loading
+            ) && !pending.iter().any(|one| one.key == **key)
         });
         let unwanted: Vec<K> = unwanted.map(|(key, _)| key.clone()).collect();
         for key in unwanted {
@@ -262,6 +277,20 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
             model.stage = Stage::Ready;
             model.memory = memory;
             model.used = now;
+            // Those who waited for it have it before others may take its place, or models would be loaded in
+            // turn and never asked.
+            let actions = &mut self.actions;
+            let mut fits = true;
+            self.pending.retain(|one| {
+                if one.key != *key || !fits {
+                    return true;
+                }
+                fits = model.take(now, one);
+                if fits {
+                    actions.push(Action::Grant(one.ticket));
+                }
+                !fits
+            });
         }
         self.settle(now);
     }
@@ -380,7 +409,12 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
     /// there are not enough, lets busy ones become idle.
     fn make_room(&mut self, mut missing: u64) {
         let leaving = |model: &&Loaded<W>| model.stage == Stage::Leaving;
-        let soon: u64 = self.models.values().filter(leaving).map(|model| model.memory).sum();
+        let soon: u64 = self
+            .models
+            .values()
+            .filter(leaving)
+            .map(|model| model.memory)
+            .sum();
         missing = missing.saturating_sub(soon);
         while missing > 0 {
             let Some(key) = self.oldest(|model| model.idle()) else {
@@ -429,15 +463,12 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
             let room = self.models.len() < self.limits.models;
             match self.models.get_mut(&one.key) {
                 Some(model) if model.stage == Stage::Ready => {
-                    let fits = model.wants.will_do(&one.wants);
-                    if fits && !model.draining && !blocked.contains(&one.key) {
-                        model.running.push(one.ticket);
-                        model.used = now;
-                        model.keep_alive = one.keep_alive;
+                    let free = !model.draining && !blocked.contains(&one.key);
+                    if free && model.take(now, &one) {
                         self.actions.push(Action::Grant(one.ticket));
                         continue;
                     }
-                    if !fits {
+                    if !model.wants.will_do(&one.wants) {
                         blocked.push(one.key.clone());
                         if model.running.is_empty() {
                             self.end(&one.key);

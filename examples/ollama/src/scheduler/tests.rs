@@ -47,7 +47,13 @@ async fn events(lease: &Lease, prompt: &str) -> Vec<Event> {
         prompt: Prompt::Text(prompt.to_owned()),
         ..Completion::default()
     };
-    lease.client.complete(&request).await.unwrap().collect().await
+    lease
+        .client
+        .complete(&request)
+        .await
+        .unwrap()
+        .collect()
+        .await
 }
 
 fn text(events: &[Event]) -> String {
@@ -71,7 +77,10 @@ const FOREVER: KeepAlive = KeepAlive::Forever;
 async fn a_model_is_loaded_once_and_answers() {
     let launcher = FakeLauncher::default();
     let scheduler = Scheduler::new(Arc::new(launcher.clone()), config());
-    let (a, b) = tokio::join!(acquire(&scheduler, "m", FOREVER), acquire(&scheduler, "m", FOREVER));
+    let (a, b) = tokio::join!(
+        acquire(&scheduler, "m", FOREVER),
+        acquire(&scheduler, "m", FOREVER)
+    );
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(launcher.launches.load(Ordering::SeqCst), 1);
     let answer = events(&a, "say:hello there").await;
@@ -91,7 +100,9 @@ async fn keep_alive_unloads_and_zero_does_so_at_once() {
     let launcher = FakeLauncher::default();
     let scheduler = Scheduler::new(Arc::new(launcher.clone()), config());
     for keep in [Duration::ZERO, Duration::from_millis(50)] {
-        let lease = acquire(&scheduler, "m", KeepAlive::For(keep)).await.unwrap();
+        let lease = acquire(&scheduler, "m", KeepAlive::For(keep))
+            .await
+            .unwrap();
         assert_eq!(scheduler.loaded().len(), 1);
         drop(lease);
         until(|| scheduler.loaded().is_empty()).await;
@@ -106,18 +117,28 @@ async fn the_least_recently_used_leaves_for_another() {
     for name in ["a", "b", "a", "c"] {
         acquire(&scheduler, name, FOREVER).await.unwrap();
     }
-    let mut names: Vec<String> = scheduler.loaded().iter().map(|m| m.card.name.clone()).collect();
+    let mut names: Vec<String> = scheduler
+        .loaded()
+        .iter()
+        .map(|m| m.card.name.clone())
+        .collect();
     names.sort();
     assert_eq!(names, ["a", "c"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_is_kept_within_the_budget() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|spec| Nature {
-        memory: if spec.model[0].ends_with("huge") { 20_000 } else { 6_000 },
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|spec| Nature {
+            memory: if spec.model[0].ends_with("huge") {
+                20_000
+            } else {
+                6_000
+            },
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let scheduler = Scheduler::new(Arc::new(launcher), config());
     acquire(&scheduler, "a", FOREVER).await.unwrap();
     acquire(&scheduler, "b", FOREVER).await.unwrap();
@@ -125,7 +146,10 @@ async fn memory_is_kept_within_the_budget() {
     match acquire(&scheduler, "huge", FOREVER).await {
         Err(Refused::Failed(failure)) => {
             assert_eq!(failure.kind, FailureKind::Memory);
-            assert!(failure.message.contains("requires more memory"), "{failure}");
+            assert!(
+                failure.message.contains("requires more memory"),
+                "{failure}"
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -161,7 +185,10 @@ async fn a_crash_ends_its_answers_and_the_next_request_gets_a_new_runner() {
     let lease = acquire(&scheduler, "m", FOREVER).await.unwrap();
     let answer = events(&lease, "die").await;
     assert_eq!(text(&answer), "last ");
-    assert!(matches!(answer.last(), Some(Event::Failed(_))), "{answer:?}");
+    assert!(
+        matches!(answer.last(), Some(Event::Failed(_))),
+        "{answer:?}"
+    );
     drop(lease);
     until(|| scheduler.counters().crashes.load(Ordering::SeqCst) == 1).await;
     let again = acquire(&scheduler, "m", FOREVER).await.unwrap();
@@ -197,12 +224,14 @@ async fn too_many_requests_are_refused_also_while_the_model_is_loaded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gives_up_while_loading_ends_the_load() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|_| Nature {
-        memory: 1,
-        load_time: Duration::from_secs(3600),
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 1,
+            load_time: Duration::from_secs(3600),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let scheduler = Scheduler::new(Arc::new(launcher), config());
     let waiting = {
         let scheduler = scheduler.clone();
@@ -216,13 +245,18 @@ async fn who_gives_up_while_loading_ends_the_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_load_tells_all_who_wait() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|_| Nature {
-        fail: Some(Failure::new(FailureKind::Load, "the file is no model")),
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            fail: Some(Failure::new(FailureKind::Load, "the file is no model")),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let scheduler = Scheduler::new(Arc::new(launcher), config());
-    let (a, b) = tokio::join!(acquire(&scheduler, "m", FOREVER), acquire(&scheduler, "m", FOREVER));
+    let (a, b) = tokio::join!(
+        acquire(&scheduler, "m", FOREVER),
+        acquire(&scheduler, "m", FOREVER)
+    );
     for result in [a, b] {
         match result {
             Err(Refused::Failed(failure)) => assert_eq!(failure.message, "the file is no model"),
@@ -234,19 +268,23 @@ async fn a_failed_load_tells_all_who_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_stands_still_is_given_up() {
-    let mut launcher = FakeLauncher::default();
-    launcher.nature = Arc::new(|_| Nature {
-        memory: 1,
-        load_time: Duration::from_secs(3600),
-        ..Nature::default()
-    });
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 1,
+            load_time: Duration::from_secs(3600),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
     let config = Config {
         load_timeout: Some(Duration::from_millis(100)),
         ..config()
     };
     let scheduler = Scheduler::new(Arc::new(launcher), config);
     match acquire(&scheduler, "m", FOREVER).await {
-        Err(Refused::Failed(failure)) => assert!(failure.message.contains("stood still"), "{failure}"),
+        Err(Refused::Failed(failure)) => {
+            assert!(failure.message.contains("stood still"), "{failure}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -296,8 +334,14 @@ async fn closing_lets_answers_end_and_takes_no_more() {
         tokio::spawn(async move { scheduler.close(Duration::from_secs(60)).await })
     };
     until(|| !scheduler.moves()).await;
-    assert!(matches!(acquire(&scheduler, "m", FOREVER).await, Err(Refused::Closing)));
-    assert_eq!(text(&events(&lease, "slow:20 say:still here").await), "still here");
+    assert!(matches!(
+        acquire(&scheduler, "m", FOREVER).await,
+        Err(Refused::Closing)
+    ));
+    assert_eq!(
+        text(&events(&lease, "slow:20 say:still here").await),
+        "still here"
+    );
     drop(lease);
     closing.await.unwrap();
     assert!(scheduler.loaded().is_empty());

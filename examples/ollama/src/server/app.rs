@@ -13,6 +13,7 @@ use super::model::{Model, Models};
 use crate::api::{self, KeepAlive, Options};
 use crate::runner::wire::{LoadOptions, Spec};
 use crate::scheduler::{Lease, Scheduler, Want};
+use crate::settings::AllowedHost;
 
 /// The shared state of the server.
 pub(crate) struct App {
@@ -29,8 +30,8 @@ pub(crate) struct App {
 /// What the environment says about how requests are served.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// Where the server listens: hosts that requests may name.
-    pub hosts: Vec<String>,
+    /// Names that requests may call the server by, beside those that can't be strangers'.
+    pub hosts: Vec<AllowedHost>,
     pub origins: Vec<String>,
     pub insecure_manage: bool,
     /// Whether what is not understood in a request is an error.
@@ -78,11 +79,11 @@ impl Heard {
         }
     }
 
-    /// In strict mode a warning is an error.
+    /// In strict mode warnings are an error.
     pub(crate) fn check(&self) -> Result<(), ApiError> {
-        match self.warnings.first() {
-            Some(warning) if self.strict => Err(ApiError::bad(warning.clone())),
-            _ => Ok(()),
+        match self.strict && !self.warnings.is_empty() {
+            true => Err(ApiError::bad(self.warnings.join("; "))),
+            false => Ok(()),
         }
     }
 }
@@ -126,7 +127,9 @@ impl App {
 
     /// Tokens of this request's window.
     pub(crate) fn window(&self, model: &Model, options: &Options, heard: &mut Heard) -> u32 {
-        let asked = options.num_ctx.and_then(|tokens| u32::try_from(tokens).ok());
+        let asked = options
+            .num_ctx
+            .and_then(|tokens| u32::try_from(tokens).ok());
         let trained = match model.trained_context {
             0 => u32::MAX,
             tokens => tokens,

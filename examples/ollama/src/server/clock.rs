@@ -25,7 +25,9 @@ pub(crate) fn unix(time: SystemTime) -> u64 {
 pub(crate) fn never() -> SystemTime {
     const YEARS: u64 = 290;
     let far = Duration::from_secs(YEARS * 365 * 86_400);
-    SystemTime::now().checked_add(far).unwrap_or(SystemTime::UNIX_EPOCH)
+    SystemTime::now()
+        .checked_add(far)
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 pub(crate) fn nanos(duration: Duration) -> u64 {

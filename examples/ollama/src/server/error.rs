@@ -169,10 +169,17 @@ impl From<Failure> for ApiError {
                 error.status = StatusCode::SERVICE_UNAVAILABLE;
                 error.retry_after = Some(retry_after_ms.div_ceil(1000).max(1));
             }
-            FailureKind::TooLong { prompt_tokens, window } => {
+            FailureKind::TooLong {
+                prompt_tokens,
+                window,
+            } => {
                 error.status = StatusCode::BAD_REQUEST;
-                error.more.insert("prompt_tokens".to_owned(), prompt_tokens.into());
-                error.more.insert("context_length".to_owned(), window.into());
+                error
+                    .more
+                    .insert("prompt_tokens".to_owned(), prompt_tokens.into());
+                error
+                    .more
+                    .insert("context_length".to_owned(), window.into());
             }
             FailureKind::Memory
             | FailureKind::Load

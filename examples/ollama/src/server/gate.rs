@@ -187,7 +187,9 @@ fn given_key(headers: &HeaderMap) -> Option<&str> {
 
 /// The client's id of the request if it is one, else a new one.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
     let usable = |id: &&str| {
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         !id.is_empty() && id.len() <= 64 && id.chars().all(safe)
@@ -199,7 +201,10 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
 
 /// Whether the request names a host that can't be a stranger's.
 fn host_allowed(app: &App, headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|value| value.to_str().ok()) else {
+    let Some(host) = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
     let Some(host) = host_name(host) else {
@@ -210,11 +215,14 @@ fn host_allowed(app: &App, headers: &HeaderMap) -> bool {
         return true;
     }
     let local = ["localhost", "local", "internal"];
-    let under = |name: &&str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+    let under = |name: &&str| {
+        host.strip_suffix(name)
+            .is_some_and(|rest| rest.ends_with('.'))
+    };
     // Names without a dot belong to the local network.
     !host.contains('.')
         || local.iter().any(under)
-        || app.rules.hosts.iter().any(|known| known == "*" || *known == host)
+        || app.rules.hosts.iter().any(|known| known.matches(&host))
 }
 
 /// The host without its port, in lower case. `None`: it is none.
@@ -242,7 +250,11 @@ fn host_name(authority: &str) -> Option<String> {
 fn same_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let origin = origin.as_bytes();
-    let of = |scheme: &[u8]| origin.strip_prefix(scheme).is_some_and(|rest| Some(rest) == host);
+    let of = |scheme: &[u8]| {
+        origin
+            .strip_prefix(scheme)
+            .is_some_and(|rest| Some(rest) == host)
+    };
     of(b"http://") || of(b"https://")
 }
 
@@ -278,7 +290,11 @@ fn origin_allowed(app: &App, origin: &HeaderValue) -> bool {
         return false;
     };
     let own = app.rules.origins.iter().map(String::as_str);
-    ORIGINS.iter().copied().chain(own).any(|pattern| matches(pattern, origin))
+    ORIGINS
+        .iter()
+        .copied()
+        .chain(own)
+        .any(|pattern| matches(pattern, origin))
 }
 
 /// Whether a text is what a pattern with at most one `*` says. What stands for a port must be one.
@@ -309,7 +325,10 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue, method: &Method) {
             header::ACCESS_CONTROL_ALLOW_METHODS,
             HeaderValue::from_static(ALLOWED_METHODS),
         );
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("43200"));
+        headers.insert(
+            header::ACCESS_CONTROL_MAX_AGE,
+            HeaderValue::from_static("43200"),
+        );
     } else {
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -403,7 +422,11 @@ mod tests {
             ("http://localhost", "http://localhost", true),
             ("http://localhost:*", "http://localhost:3000", true),
             ("http://localhost:*", "http://localhost:", false),
-            ("http://localhost:*", "http://localhost:80.evil.example", false),
+            (
+                "http://localhost:*",
+                "http://localhost:80.evil.example",
+                false,
+            ),
             ("http://localhost:*", "http://localhost.evil.example", false),
             ("app://*", "app://obsidian.md", true),
             ("https://*.example.com", "https://a.example.com", true),

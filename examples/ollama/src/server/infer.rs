@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
 use llamakit::chat::{
-    AnswerFormat, AnswerParser, AnswerPart, CallFormat, ChatTemplate, Conversation, Tool, ToolChoice,
+    AnswerFormat, AnswerParser, AnswerPart, CallFormat, ChatTemplate, Conversation, Tool,
+    ToolChoice,
 };
 use serde_json::Value;
 
@@ -22,8 +23,8 @@ use crate::api::{
 };
 use crate::runner::client::RunnerClient;
 use crate::runner::wire::{
-    self, Completion, Constraint, ConstraintKind, Event, FailureKind, Overflow, Piece, Prompt, Reason,
-    Sampling, Tokenize, Tokenized,
+    self, Completion, Constraint, ConstraintKind, Event, FailureKind, Overflow, Piece, Prompt,
+    Reason, Sampling, Tokenize, Tokenized,
 };
 use crate::scheduler::Lease;
 
@@ -110,8 +111,13 @@ pub(crate) struct Answering {
 impl Ask {
     fn completion(&self, caller: &Caller, window: u32) -> Completion {
         let options = &self.options;
-        let keep = options.num_keep.and_then(|keep| u32::try_from(keep).ok()).unwrap_or(4);
-        let limit = options.num_predict.and_then(|count| u64::try_from(count).ok());
+        let keep = options
+            .num_keep
+            .and_then(|keep| u32::try_from(keep).ok())
+            .unwrap_or(4);
+        let limit = options
+            .num_predict
+            .and_then(|count| u64::try_from(count).ok());
         let limit = limit.filter(|&count| count > 0);
         let mut stop = options.stop.clone().unwrap_or_default();
         let mut special_texts = Vec::new();
@@ -152,7 +158,9 @@ impl Ask {
             top_p: options.top_p,
             min_p: options.min_p,
             typical_p: options.typical_p,
-            repeat_last_n: options.repeat_last_n.and_then(|value| i32::try_from(value).ok()),
+            repeat_last_n: options
+                .repeat_last_n
+                .and_then(|value| i32::try_from(value).ok()),
             repeat_penalty: options.repeat_penalty,
             presence_penalty: options.presence_penalty,
             frequency_penalty: options.frequency_penalty,
@@ -177,7 +185,9 @@ pub(crate) async fn answer(
     if app.rules.log_prompts {
         tracing::trace!(id = %caller.id, prompt = ask.rendered.text(), "prompt");
     }
-    let lease = app.acquire(&ask.model, &ask.options, window, ask.keep_alive).await?;
+    let lease = app
+        .acquire(&ask.model, &ask.options, window, ask.keep_alive)
+        .await?;
     let mut refitted = None;
     let begun = lease.client.complete(&ask.completion(caller, window)).await;
     let events = match begun {
@@ -198,7 +208,12 @@ pub(crate) async fn answer(
             ask.rendered.prompt = Prompt::Segments(pieces);
             refitted = Some((dropped, before));
             let completion = ask.completion(caller, window);
-            lease.client.complete(&completion).await.map_err(too_long)?.boxed()
+            lease
+                .client
+                .complete(&completion)
+                .await
+                .map_err(too_long)?
+                .boxed()
         }
     };
     let parser = ask.rendered.format.as_ref().map(|format| {
@@ -222,7 +237,11 @@ pub(crate) async fn answer(
 }
 
 fn too_long(failure: wire::Failure) -> ApiError {
-    let FailureKind::TooLong { prompt_tokens, window } = failure.kind else {
+    let FailureKind::TooLong {
+        prompt_tokens,
+        window,
+    } = failure.kind
+    else {
         return failure.into();
     };
     let mut error = ApiError::from(failure);
@@ -255,7 +274,11 @@ async fn refit(
         let fitted = template.render_within(&conversation, limit, &mut count);
         let fitted = fitted.map_err(|error| ApiError::bad(error.message()))?;
         let pieces = prompt::pieces(fitted.segments);
-        Ok((pieces, fitted.dropped.len() as u64, fitted.full_count as u64))
+        Ok((
+            pieces,
+            fitted.dropped.len() as u64,
+            fitted.full_count as u64,
+        ))
     })
     .await
 }
@@ -419,7 +442,9 @@ fn logprob(token: &wire::Token) -> Logprob {
 pub(crate) fn logprobs(on: bool, top: i64) -> Result<Option<u32>, ApiError> {
     let number = u32::try_from(top).ok().filter(|_| top <= TOP);
     match number {
-        None => Err(ApiError::bad(format!("top_logprobs must be between 0 and {TOP}"))),
+        None => Err(ApiError::bad(format!(
+            "top_logprobs must be between 0 and {TOP}"
+        ))),
         Some(number) => Ok(on.then_some(number)),
     }
 }
@@ -431,17 +456,26 @@ pub(crate) fn format(value: Option<&Value>) -> Result<Option<ConstraintKind>, Ap
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(Value::String(text)) if text == "json" => Ok(Some(ConstraintKind::JsonObject)),
         Some(schema @ Value::Object(_)) => Ok(Some(ConstraintKind::JsonSchema(schema.clone()))),
-        Some(_) => Err(ApiError::bad("format: it must be \"json\" or a JSON Schema")),
+        Some(_) => Err(ApiError::bad(
+            "format: it must be \"json\" or a JSON Schema",
+        )),
     }
 }
 
 /// Constrains the answer behind its thoughts.
-pub(crate) fn constrain(kind: ConstraintKind, format: Option<&AnswerFormat>, thinks: bool) -> Constraint {
+pub(crate) fn constrain(
+    kind: ConstraintKind,
+    format: Option<&AnswerFormat>,
+    thinks: bool,
+) -> Constraint {
     let after = format.filter(|_| thinks).and_then(|format| {
         if *format.calls() == CallFormat::Harmony {
             return Some("<|channel|>final<|message|>".to_owned());
         }
-        format.thinking_tags().first().map(|tags| tags.close.clone())
+        format
+            .thinking_tags()
+            .first()
+            .map(|tags| tags.close.clone())
     });
     Constraint { kind, after }
 }
@@ -457,7 +491,8 @@ pub(crate) fn choose(
         return Ok(None);
     }
     let grammar = format.call_grammar(tools, choice, parallel);
-    let grammar = grammar.map_err(|error| ApiError::bad(format!("tool_choice: {}", error.message())))?;
+    let grammar =
+        grammar.map_err(|error| ApiError::bad(format!("tool_choice: {}", error.message())))?;
     Ok(grammar.map(|grammar| Constraint {
         kind: ConstraintKind::Lark(grammar),
         after: None,

@@ -1,12 +1,13 @@
-//! API keys: a file of hashes with what each key may do.
+//! API keys: who has one, what it may do, and how often.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::key_line::KeyLine;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 
@@ -56,45 +57,25 @@ pub(crate) struct Keys {
 const FILE: u64 = 1 << 20;
 
 impl Keys {
-    /// Reads a file: on each line a name, `sha256:` and the 64 digits of the key's hash, its scopes (`infer`,
-    /// `manage`, or both with a comma), and perhaps `parallel=N` and `per-minute=N`; `#` begins a comment.
+    /// Reads a file, of whose lines each is a [`KeyLine`].
     ///
     /// # Errors
     /// The line and what is wrong with it.
     pub(crate) fn load(path: &Path) -> Result<Self> {
-        let cannot = |error: std::io::Error| {
-            let message = format!("OLLAMA_API_KEYS: cannot read {}: {error}", path.display());
-            Error::new(Kind::Storage, message)
-        };
-        let length = std::fs::metadata(path).map_err(cannot)?.len();
-        if length > FILE {
-            let message = format!("OLLAMA_API_KEYS: the file is longer than {FILE} bytes");
-            return Err(Error::new(Kind::Invalid, message));
-        }
-        Self::parse(&std::fs::read_to_string(path).map_err(cannot)?)
+        Self::parse(&read(path)?)
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut keys = Self::default();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let (hash, key) = parse_line(line).map_err(|why| {
-                let message = format!("OLLAMA_API_KEYS: line {}: {why}", number + 1);
-                Error::new(Kind::Invalid, message)
-            })?;
-            let name = Arc::clone(&key.name);
-            let known = keys.keys.values().any(|other| other.name == name);
-            if known || keys.keys.insert(hash, Arc::new(key)).is_some() {
-                let message = format!("OLLAMA_API_KEYS: line {}: {name:?} is there twice", number + 1);
-                return Err(Error::new(Kind::Invalid, message));
-            }
+        for line in lines(text)? {
+            keys.keys.insert(line.hash, Arc::new(Key::new(&line)));
         }
         if keys.keys.is_empty() {
             // A file that allows nothing is a mistake, and none at all would allow everything.
-            return Err(Error::new(Kind::Invalid, "OLLAMA_API_KEYS: the file has no keys"));
+            return Err(Error::new(
+                Kind::Invalid,
+                "OLLAMA_API_KEYS: the file has no keys",
+            ));
         }
         Ok(keys)
     }
@@ -105,50 +86,64 @@ impl Keys {
     }
 }
 
-fn parse_line(line: &str) -> std::result::Result<(Digest, Key), String> {
-    let mut words = line.split_whitespace();
-    let name = words.next().unwrap_or_default();
-    let hash = words.next().ok_or("the hash is missing")?;
-    let hash: Digest = hash
-        .parse()
-        .map_err(|_| "the hash must be sha256: and 64 lower-case hexadecimal digits".to_owned())?;
-    let scopes = words.next().ok_or("the scopes are missing: infer, manage")?;
-    let mut key = Key {
-        name: name.into(),
-        infer: false,
-        manage: false,
-        parallel: None,
-        rate: None,
-    };
-    for scope in scopes.split(',') {
-        match scope {
-            "infer" => key.infer = true,
-            "manage" => key.manage = true,
-            other => return Err(format!("there is no scope {other:?}; there are infer and manage")),
-        }
-    }
-    for word in words {
-        let number = |text: &str| -> std::result::Result<u32, String> {
-            let number = text.parse().ok().filter(|&number| (1..=1_000_000).contains(&number));
-            number.ok_or_else(|| format!("{word:?} must have a number from 1 to 1000000"))
+/// The text of the file.
+pub(crate) fn read(path: &Path) -> Result<String> {
+    let cannot = |error: std::io::Error| {
+        let message = format!("OLLAMA_API_KEYS: cannot read {}: {error}", path.display());
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Storage,
         };
-        if let Some(text) = word.strip_prefix("parallel=") {
-            key.parallel = Some(Arc::new(Semaphore::new(number(text)? as usize)));
-        } else if let Some(text) = word.strip_prefix("per-minute=") {
-            let per_minute = f64::from(number(text)?);
-            key.rate = Some(Mutex::new(Bucket {
-                per_minute,
-                left: per_minute,
-                filled: Instant::now(),
-            }));
-        } else {
-            return Err(format!("{word:?} is not understood"));
-        }
+        Error::new(kind, message)
+    };
+    let length = std::fs::metadata(path).map_err(cannot)?.len();
+    if length > FILE {
+        let message = format!("OLLAMA_API_KEYS: the file is longer than {FILE} bytes");
+        return Err(Error::new(Kind::Invalid, message));
     }
-    Ok((hash, key))
+    std::fs::read_to_string(path).map_err(cannot)
+}
+
+/// The keys of the file's text, of which no two have a name or a hash in common.
+pub(crate) fn lines(text: &str) -> Result<Vec<KeyLine>> {
+    let mut keys: Vec<KeyLine> = Vec::new();
+    let (mut names, mut hashes) = (HashSet::new(), HashSet::new());
+    for (number, line) in text.lines().enumerate() {
+        let wrong = |why: &dyn std::fmt::Display| {
+            let message = format!("OLLAMA_API_KEYS: line {}: {why}", number + 1);
+            Error::new(Kind::Invalid, message)
+        };
+        let Some(key) = KeyLine::parse(line).map_err(|why| wrong(&why))? else {
+            continue;
+        };
+        if !names.insert(key.name.clone()) || !hashes.insert(key.hash) {
+            return Err(wrong(&format_args!("{:?} is there twice", key.name)));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 impl Key {
+    fn new(line: &KeyLine) -> Self {
+        Self {
+            name: line.name.as_str().into(),
+            infer: line.infer,
+            manage: line.manage,
+            parallel: line
+                .parallel
+                .map(|most| Arc::new(Semaphore::new(most as usize))),
+            rate: line.per_minute.map(|most| {
+                let per_minute = f64::from(most);
+                Mutex::new(Bucket {
+                    per_minute,
+                    left: per_minute,
+                    filled: Instant::now(),
+                })
+            }),
+        }
+    }
+
     pub(crate) fn may(&self, access: Access) -> bool {
         match access {
             Access::Open => true,
@@ -225,7 +220,11 @@ mod tests {
     #[test]
     fn rates_fill_up_again() {
         let start = Instant::now();
-        let mut bucket = Bucket { per_minute: 2.0, left: 2.0, filled: start };
+        let mut bucket = Bucket {
+            per_minute: 2.0,
+            left: 2.0,
+            filled: start,
+        };
         assert!(bucket.take(start).is_ok());
         assert!(bucket.take(start).is_ok());
         assert_eq!(bucket.take(start), Err(TooMuch { retry_after: 30 }));
@@ -239,13 +238,22 @@ mod tests {
         let good = line("a", "one", "infer");
         for (text, what) in [
             ("\nname".to_owned(), "line 2: the hash is missing"),
-            ("name sha256:12 infer".to_owned(), "line 1: the hash must be"),
+            (
+                "name sha256:12 infer".to_owned(),
+                "line 1: the hash must be",
+            ),
             (line("a", "x", ""), "scopes are missing"),
             (line("a", "x", "infer,push"), "no scope \"push\""),
             (line("a", "x", "infer parallel=0"), "from 1 to"),
             (line("a", "x", "infer foo"), "\"foo\" is not understood"),
-            (format!("{good}{}", line("a", "two", "infer")), "line 2: \"a\" is there twice"),
-            (format!("{good}{}", line("b", "one", "infer")), "line 2: \"b\" is there twice"),
+            (
+                format!("{good}{}", line("a", "two", "infer")),
+                "line 2: \"a\" is there twice",
+            ),
+            (
+                format!("{good}{}", line("b", "one", "infer")),
+                "line 2: \"b\" is there twice",
+            ),
             ("# none".to_owned(), "no keys"),
         ] {
             let error = Keys::parse(&text).unwrap_err().to_string();

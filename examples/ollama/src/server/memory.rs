@@ -1,4 +1,6 @@
-//! How much memory models may take.
+//! How much memory models may take when nobody says.
+
+use crate::cgroup;
 
 /// Four fifths of what the machine, or its control group, has available.
 pub(crate) fn budget() -> u64 {
@@ -8,11 +10,26 @@ pub(crate) fn budget() -> u64 {
         0 => system.total_memory(),
         available => available,
     };
-    let group = system.cgroup_limits().map(|limits| limits.free_memory);
-    let available = group.map_or(machine, |group| group.min(machine));
-    match available {
+    share(machine, cgroup::limits().memory.map(|memory| memory.left))
+}
+
+fn share(machine: u64, group: Option<u64>) -> u64 {
+    match group.map_or(machine, |group| group.min(machine)) {
         // The system does not tell: then it refuses by itself.
         0 => u64::MAX / 2,
         available => available / 5 * 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn the_smaller_of_machine_and_group() {
+        assert_eq!(share(1000, None), 800);
+        assert_eq!(share(1000, Some(500)), 400);
+        assert_eq!(share(500, Some(1000)), 400);
+        assert!(share(0, None) > 1 << 60);
     }
 }

@@ -104,7 +104,10 @@ impl Metrics {
         add(&self.prompt_tokens, finished.prompt_tokens);
         add(&self.cached_tokens, finished.cached_tokens);
         add(&self.generated_tokens, finished.generated_tokens);
-        add(&self.dropped_prompts, u64::from(!finished.dropped_groups.is_empty()));
+        add(
+            &self.dropped_prompts,
+            u64::from(!finished.dropped_groups.is_empty()),
+        );
         add(&self.drafted_tokens, finished.drafted_tokens);
         add(&self.accepted_tokens, finished.accepted_tokens);
         let first = finished.queued.saturating_add(finished.prompt);
@@ -132,7 +135,9 @@ fn one(out: &mut String, name: &str, kind: &str, help: &str, value: u64) {
 
 /// A label's value as the format wants it.
 fn label(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 /// All of it.
@@ -140,42 +145,157 @@ pub(crate) fn text(app: &App) -> String {
     let metrics = &app.metrics;
     let mut out = String::new();
     let out = &mut out;
-    head(out, "ollama_requests_total", "counter", "Replies by route and status.");
-    let requests = metrics.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    head(
+        out,
+        "ollama_requests_total",
+        "counter",
+        "Replies by route and status.",
+    );
+    let requests = metrics
+        .requests
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     for ((route, status), count) in requests {
-        let _ = writeln!(out, "ollama_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}");
+        let _ = writeln!(
+            out,
+            "ollama_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}"
+        );
     }
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    one(out, "ollama_requests_in_flight", "gauge", "Requests whose reply is not sent yet.", load(&metrics.in_flight));
-    metrics.duration.write(out, "ollama_request_duration_seconds", "From request to the end of its reply.");
-    metrics.first_token.write(out, "ollama_first_token_seconds", "From a runner's queue to the first token.");
+    one(
+        out,
+        "ollama_requests_in_flight",
+        "gauge",
+        "Requests whose reply is not sent yet.",
+        load(&metrics.in_flight),
+    );
+    metrics.duration.write(
+        out,
+        "ollama_request_duration_seconds",
+        "From request to the end of its reply.",
+    );
+    metrics.first_token.write(
+        out,
+        "ollama_first_token_seconds",
+        "From a runner's queue to the first token.",
+    );
     let scheduler = &app.scheduler;
     let counters = scheduler.counters();
     for (name, help, counter) in [
-        ("ollama_answers_total", "Answers that came to their end.", &metrics.answers),
-        ("ollama_answers_failed_total", "Answers that broke off.", &metrics.answers_failed),
-        ("ollama_prompt_tokens_total", "Tokens of prompts.", &metrics.prompt_tokens),
-        ("ollama_cached_tokens_total", "Of these, those that were not computed again.", &metrics.cached_tokens),
-        ("ollama_generated_tokens_total", "Tokens of answers.", &metrics.generated_tokens),
-        ("ollama_dropped_prompts_total", "Prompts of which messages were dropped.", &metrics.dropped_prompts),
-        ("ollama_drafted_tokens_total", "Tokens that were guessed ahead.", &metrics.drafted_tokens),
-        ("ollama_accepted_tokens_total", "Of these, those that were right.", &metrics.accepted_tokens),
-        ("ollama_embedded_inputs_total", "Inputs that were embedded.", &metrics.embedded_inputs),
-        ("ollama_model_loads_total", "Models that were loaded.", &counters.loads),
-        ("ollama_model_load_failures_total", "Models that could not be loaded.", &counters.load_failures),
-        ("ollama_model_unloads_total", "Runners that ended.", &counters.unloads),
-        ("ollama_runner_crashes_total", "Runners that ended unexpectedly.", &counters.crashes),
-        ("ollama_runner_hangs_total", "Runners that hung and were replaced.", &counters.hangs),
-        ("ollama_refused_total", "Requests that were refused because too many waited.", &counters.refused),
+        (
+            "ollama_answers_total",
+            "Answers that came to their end.",
+            &metrics.answers,
+        ),
+        (
+            "ollama_answers_failed_total",
+            "Answers that broke off.",
+            &metrics.answers_failed,
+        ),
+        (
+            "ollama_prompt_tokens_total",
+            "Tokens of prompts.",
+            &metrics.prompt_tokens,
+        ),
+        (
+            "ollama_cached_tokens_total",
+            "Of these, those that were not computed again.",
+            &metrics.cached_tokens,
+        ),
+        (
+            "ollama_generated_tokens_total",
+            "Tokens of answers.",
+            &metrics.generated_tokens,
+        ),
+        (
+            "ollama_dropped_prompts_total",
+            "Prompts of which messages were dropped.",
+            &metrics.dropped_prompts,
+        ),
+        (
+            "ollama_drafted_tokens_total",
+            "Tokens that were guessed ahead.",
+            &metrics.drafted_tokens,
+        ),
+        (
+            "ollama_accepted_tokens_total",
+            "Of these, those that were right.",
+            &metrics.accepted_tokens,
+        ),
+        (
+            "ollama_embedded_inputs_total",
+            "Inputs that were embedded.",
+            &metrics.embedded_inputs,
+        ),
+        (
+            "ollama_model_loads_total",
+            "Models that were loaded.",
+            &counters.loads,
+        ),
+        (
+            "ollama_model_load_failures_total",
+            "Models that could not be loaded.",
+            &counters.load_failures,
+        ),
+        (
+            "ollama_model_unloads_total",
+            "Runners that ended.",
+            &counters.unloads,
+        ),
+        (
+            "ollama_runner_crashes_total",
+            "Runners that ended unexpectedly.",
+            &counters.crashes,
+        ),
+        (
+            "ollama_runner_hangs_total",
+            "Runners that hung and were replaced.",
+            &counters.hangs,
+        ),
+        (
+            "ollama_refused_total",
+            "Requests that were refused because too many waited.",
+            &counters.refused,
+        ),
     ] {
         one(out, name, "counter", help, load(counter));
     }
-    one(out, "ollama_queue_length", "gauge", "Requests that wait.", scheduler.waiting() as u64);
-    one(out, "ollama_queue_capacity", "gauge", "Requests that may wait.", scheduler.config().max_queue as u64);
-    one(out, "ollama_memory_budget_bytes", "gauge", "Memory that models may take.", scheduler.config().budget);
+    one(
+        out,
+        "ollama_queue_length",
+        "gauge",
+        "Requests that wait.",
+        scheduler.waiting() as u64,
+    );
+    one(
+        out,
+        "ollama_queue_capacity",
+        "gauge",
+        "Requests that may wait.",
+        scheduler.config().max_queue as u64,
+    );
+    one(
+        out,
+        "ollama_memory_budget_bytes",
+        "gauge",
+        "Memory that models may take.",
+        scheduler.config().budget,
+    );
     let loaded = scheduler.loaded();
-    one(out, "ollama_models_loaded", "gauge", "Models that are loaded.", loaded.len() as u64);
-    head(out, "ollama_model_memory_bytes", "gauge", "Memory of loaded models by kind.");
+    one(
+        out,
+        "ollama_models_loaded",
+        "gauge",
+        "Models that are loaded.",
+        loaded.len() as u64,
+    );
+    head(
+        out,
+        "ollama_model_memory_bytes",
+        "gauge",
+        "Memory of loaded models by kind.",
+    );
     for model in &loaded {
         let name = label(&model.card.name);
         for (kind, bytes) in [
@@ -184,22 +304,50 @@ pub(crate) fn text(app: &App) -> String {
             ("compute", model.memory.compute),
             ("snapshots", model.memory.snapshots),
         ] {
-            let _ = writeln!(out, "ollama_model_memory_bytes{{model=\"{name}\",kind=\"{kind}\"}} {bytes}");
+            let _ = writeln!(
+                out,
+                "ollama_model_memory_bytes{{model=\"{name}\",kind=\"{kind}\"}} {bytes}"
+            );
         }
     }
     type Value = fn(&crate::scheduler::LoadedModel) -> u64;
     let gauges: [(&str, &str, Value); 4] = [
-        ("ollama_model_requests", "Requests of loaded models that run or wait.", |model| model.requests as u64),
-        ("ollama_model_cells_used", "Cells of the KV cache in use.", |model| model.health.cells_used as u64),
-        ("ollama_model_cells", "Cells of the KV cache.", |model| model.health.cells as u64),
-        ("ollama_model_cached_prefixes", "Prefixes that are cached.", |model| model.health.cached_prefixes as u64),
+        (
+            "ollama_model_requests",
+            "Requests of loaded models that run or wait.",
+            |model| model.requests as u64,
+        ),
+        (
+            "ollama_model_cells_used",
+            "Cells of the KV cache in use.",
+            |model| model.health.cells_used as u64,
+        ),
+        ("ollama_model_cells", "Cells of the KV cache.", |model| {
+            model.health.cells as u64
+        }),
+        (
+            "ollama_model_cached_prefixes",
+            "Prefixes that are cached.",
+            |model| model.health.cached_prefixes as u64,
+        ),
     ];
     for (name, help, value) in gauges {
         head(out, name, "gauge", help);
         for model in &loaded {
-            let _ = writeln!(out, "{name}{{model=\"{}\"}} {}", label(&model.card.name), value(model));
+            let _ = writeln!(
+                out,
+                "{name}{{model=\"{}\"}} {}",
+                label(&model.card.name),
+                value(model)
+            );
         }
     }
-    one(out, "ollama_uptime_seconds", "gauge", "Since the server started.", app.started.elapsed().as_secs());
+    one(
+        out,
+        "ollama_uptime_seconds",
+        "gauge",
+        "Since the server started.",
+        app.started.elapsed().as_secs(),
+    );
     std::mem::take(out)
 }

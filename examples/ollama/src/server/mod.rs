@@ -7,10 +7,11 @@ mod error;
 mod gate;
 mod id;
 mod infer;
-mod keys;
+mod key_line;
+pub(crate) mod keys;
 mod listen;
 mod logs;
-mod memory;
+pub(crate) mod memory;
 mod metrics;
 mod model;
 mod prompt;
@@ -22,5 +23,6 @@ mod transfer;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use key_line::{KeyLine, LIMITS as KEY_LIMITS};
 pub(crate) use routes::processor;
 pub use serve::serve;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use llamakit::chat::{AnswerFormat, CallFormat, ChatTemplate};
 use llamakit::gguf::{self, ValueRef};
 use serde_json::{Map, Value};
@@ -48,7 +49,6 @@ pub(crate) struct Model {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Can {
     pub complete: bool,
-    pub embed: bool,
     pub call: bool,
     pub think: bool,
 }
@@ -74,6 +74,8 @@ pub(crate) struct Models {
     store: Store,
     go_templates: bool,
     remembered: Mutex<HashMap<String, Arc<Model>>>,
+    /// What show answers, as long as nothing special is asked for.
+    shown: Mutex<HashMap<String, Bytes>>,
 }
 
 impl Models {
@@ -82,6 +84,7 @@ impl Models {
             store,
             go_templates,
             remembered: Mutex::default(),
+            shown: Mutex::default(),
         }
     }
 
@@ -115,8 +118,33 @@ impl Models {
         Ok(model)
     }
 
+    /// What show answers for a model: its name, the digest of its manifest and when this was written say all
+    /// that can change. Reads files.
+    pub(crate) fn shown(
+        &self,
+        name: &Name,
+        make: impl FnOnce() -> Result<Bytes, ApiError>,
+    ) -> Result<Bytes, ApiError> {
+        let (_, digest) = self.store.manifest(name)?;
+        let written = self.store.modified(name)?;
+        let id = format!("{digest} {written:?} {}", name.full());
+        let lock = || self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = lock().get(&id) {
+            return Ok(shown.clone());
+        }
+        let made = make()?;
+        let mut shown = lock();
+        if shown.len() >= REMEMBERED {
+            shown.clear();
+        }
+        shown.insert(id, made.clone());
+        Ok(made)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Model>>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, name: Name, manifest: &Manifest, digest: String) -> Result<Model, ApiError> {
@@ -129,17 +157,22 @@ impl Models {
             )));
         }
         let paths = |kind: &'static str| -> Result<Vec<PathBuf>, Error> {
-            manifest.layers_of(kind).map(|layer| store.layer(layer)).collect()
+            manifest
+                .layers_of(kind)
+                .map(|layer| store.layer(layer))
+                .collect()
         };
         let weights = paths(media::MODEL)?;
         let Some(first) = weights.first() else {
             return Err(ApiError::internal(format!("model '{name}' has no weights")));
         };
-        let file = gguf::File::open(first).map_err(|error| {
-            ApiError::internal(format!("model '{name}': {}", error.message()))
-        })?;
+        let file = gguf::File::open(first)
+            .map_err(|error| ApiError::internal(format!("model '{name}': {}", error.message())))?;
         let text = |kind: &'static str| -> Result<Option<String>, Error> {
-            manifest.layer(kind).map(|layer| read_text(store, layer)).transpose()
+            manifest
+                .layer(kind)
+                .map(|layer| read_text(store, layer))
+                .transpose()
         };
         let go = text(media::TEMPLATE)?.or(text(media::PROMPT)?);
         let template = self.template(go.as_deref(), &file);
@@ -149,13 +182,14 @@ impl Models {
         let architecture = architecture.unwrap_or_default();
         let number = |name: &str| {
             let value = file.get(&format!("{architecture}.{name}"));
-            value.and_then(|value: ValueRef<'_>| value.as_u64()).unwrap_or(0)
+            value
+                .and_then(|value: ValueRef<'_>| value.as_u64())
+                .unwrap_or(0)
         };
         let embeds = file.get(&format!("{architecture}.pooling_type")).is_some();
         let harmony = *format.calls() == CallFormat::Harmony;
         let can = Can {
             complete: !embeds,
-            embed: embeds,
             call: *format.calls() != CallFormat::None,
             think: harmony || !format.thinking_tags().is_empty(),
         };
@@ -228,7 +262,10 @@ pub(crate) fn parse_name(asked: &str) -> Result<Name, ApiError> {
         )));
     }
     Name::parse(asked).map_err(|error| {
-        ApiError::bad(format!("model: invalid model name {:?}: {error}", shown(asked)))
+        ApiError::bad(format!(
+            "model: invalid model name {:?}: {error}",
+            shown(asked)
+        ))
     })
 }
 
@@ -252,13 +289,13 @@ pub(crate) fn key_of(manifest: &Manifest) -> Key {
 
 fn read_text(store: &Store, layer: &Layer) -> Result<String, Error> {
     let bytes = store.read_layer(layer, TEXT)?;
-    String::from_utf8(bytes).map_err(|_| {
-        Error::new(Kind::Damaged, format!("blob {} is not UTF-8", layer.digest))
-    })
+    String::from_utf8(bytes)
+        .map_err(|_| Error::new(Kind::Damaged, format!("blob {} is not UTF-8", layer.digest)))
 }
 
 fn read_options(name: &Name, json: &str) -> Result<Options, ApiError> {
-    let damaged = |why: String| ApiError::internal(format!("model '{name}' has damaged parameters: {why}"));
+    let damaged =
+        |why: String| ApiError::internal(format!("model '{name}' has damaged parameters: {why}"));
     let values: Map<String, Value> =
         serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
     let mut unknown = |option: &str| tracing::debug!(%name, option, "unknown parameter of a model");
@@ -272,7 +309,10 @@ fn fill(file: &gguf::File) -> Option<Fill> {
         _ => return None,
     };
     let id = |names: &[&str]| {
-        let named = |name: &&str| file.get(&format!("tokenizer.ggml.{name}_token_id"))?.as_u64();
+        let named = |name: &&str| {
+            file.get(&format!("tokenizer.ggml.{name}_token_id"))?
+                .as_u64()
+        };
         names.iter().find_map(named)
     };
     let token = |names: &[&str]| {

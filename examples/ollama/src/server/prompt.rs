@@ -59,7 +59,10 @@ pub(crate) fn chat(
     let mut rendered = Rendered {
         prompt: Prompt::Segments(pieces(segments)),
         format: None,
-        roles: messages.iter().map(|message| message.role.clone()).collect(),
+        roles: messages
+            .iter()
+            .map(|message| message.role.clone())
+            .collect(),
         tail: None,
     };
     let format = match template.source() == model.source() {
@@ -92,7 +95,11 @@ fn read_answers(
         None if harmony => "<|channel|>analysis<|message|>".to_owned(),
         _ => return format,
     };
-    let tail = Piece { t: open, m: false, g: None };
+    let tail = Piece {
+        t: open,
+        m: false,
+        g: None,
+    };
     if let Prompt::Segments(pieces) = &mut rendered.prompt {
         pieces.push(tail.clone());
     }
@@ -107,23 +114,24 @@ pub(crate) fn conversation(
     tools: &[Tool],
     think: Option<Think>,
 ) -> Conversation {
-    let continues = messages
-        .last()
-        .is_some_and(|last| last.role == "assistant" && last.tool_calls.is_empty() && !last.content.is_empty());
+    let continues = messages.last().is_some_and(|last| {
+        last.role == "assistant" && last.tool_calls.is_empty() && !last.content.is_empty()
+    });
     let messages: Vec<ChatMessage> = messages.iter().map(message).collect();
-    let mut conversation = Conversation::new(messages)
-        .tools(tools.to_vec())
-        .thinking(match think {
-            None => Thinking::Default,
-            Some(Think::Switch(false)) => Thinking::Off,
-            Some(Think::Switch(true)) => Thinking::On,
-            Some(Think::Level(level)) => Thinking::Level(match level {
-                ThinkLevel::Low => ThinkingLevel::Low,
-                ThinkLevel::Medium => ThinkingLevel::Medium,
-                ThinkLevel::High => ThinkingLevel::High,
-                ThinkLevel::Max => ThinkingLevel::Max,
-            }),
-        });
+    let mut conversation =
+        Conversation::new(messages)
+            .tools(tools.to_vec())
+            .thinking(match think {
+                None => Thinking::Default,
+                Some(Think::Switch(false)) => Thinking::Off,
+                Some(Think::Switch(true)) => Thinking::On,
+                Some(Think::Level(level)) => Thinking::Level(match level {
+                    ThinkLevel::Low => ThinkingLevel::Low,
+                    ThinkLevel::Medium => ThinkingLevel::Medium,
+                    ThinkLevel::High => ThinkingLevel::High,
+                    ThinkLevel::Max => ThinkingLevel::Max,
+                }),
+            });
     if continues {
         conversation.continue_last_message = true;
         conversation.add_generation_prompt = false;
@@ -141,7 +149,8 @@ fn message(message: &Message) -> ChatMessage {
         .tool_calls
         .iter()
         .map(|call| {
-            let mut out = ToolCall::new(call.function.name.clone(), call.function.arguments.clone());
+            let mut out =
+                ToolCall::new(call.function.name.clone(), call.function.arguments.clone());
             out.id = text(&call.id);
             out
         })
@@ -181,13 +190,25 @@ pub(crate) fn fill(
 ) -> Result<Rendered, ApiError> {
     let prompt = if uses_suffix(template) {
         let mut conversation = Conversation::new([ChatMessage::user(prefix)]);
-        conversation.extra.insert("Prompt".to_owned(), prefix.into());
-        conversation.extra.insert("Suffix".to_owned(), suffix.into());
+        conversation
+            .extra
+            .insert("Prompt".to_owned(), prefix.into());
+        conversation
+            .extra
+            .insert("Suffix".to_owned(), suffix.into());
         let segments = template.render(&conversation);
         pieces(segments.map_err(|error| ApiError::bad(format!("template: {}", error.message())))?)
     } else if let Some(fill) = &model.fill {
-        let of_model = |text: &str| Piece { t: text.to_owned(), m: false, g: None };
-        let of_request = |text: &str| Piece { t: text.to_owned(), m: true, g: None };
+        let of_model = |text: &str| Piece {
+            t: text.to_owned(),
+            m: false,
+            g: None,
+        };
+        let of_request = |text: &str| Piece {
+            t: text.to_owned(),
+            m: true,
+            g: None,
+        };
         vec![
             of_model(&fill.prefix),
             of_request(prefix),

@@ -17,9 +17,19 @@ const EVENTS: &str = "text/event-stream";
 
 /// A whole reply.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(value)
-        .map_err(|_| ApiError::internal("the reply can't be written as JSON"))?;
-    Ok(with_type(Body::from(body), JSON))
+    bytes_of(value).map(json_bytes)
+}
+
+/// The body of a whole reply.
+pub(crate) fn bytes_of<T: Serialize>(value: &T) -> Result<Bytes, ApiError> {
+    let body = serde_json::to_vec(value);
+    let body = body.map_err(|_| ApiError::internal("the reply can't be written as JSON"))?;
+    Ok(body.into())
+}
+
+/// A whole reply that was written before.
+pub(crate) fn json_bytes(body: Bytes) -> Response {
+    with_type(Body::from(body), JSON)
 }
 
 /// A reply without content.
@@ -55,7 +65,9 @@ pub(crate) fn lines(lines: impl Stream<Item = Bytes> + Send + 'static) -> Respon
 pub(crate) fn events(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let mut response = with_type(streamed(events), EVENTS);
     let no_cache = HeaderValue::from_static("no-cache");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_cache);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_cache);
     response
 }
 

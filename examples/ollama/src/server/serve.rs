@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::{self, Registry};
 use crate::runner::launch::{Launcher, ProcessLauncher};
 use crate::scheduler::{Config, Scheduler};
-use crate::settings::Settings;
+use crate::settings::{AllowedHost, Settings};
 use crate::store::Store;
 
 /// Requests that a model computes at once when nobody says.
@@ -89,11 +89,16 @@ async fn bind(settings: &Settings) -> Result<Vec<TcpListener>> {
     let port = settings.host.port;
     let cannot = |error: std::io::Error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => ": is a server running already? OLLAMA_HOST sets another address",
+            std::io::ErrorKind::AddrInUse => {
+                ": is a server running already? OLLAMA_HOST sets another address"
+            }
             _ => "",
         };
         let at = settings.host.authority();
-        Error::new(Kind::Network, format!("cannot listen on {at}: {error}{hint}"))
+        Error::new(
+            Kind::Network,
+            format!("cannot listen on {at}: {error}{hint}"),
+        )
     };
     let listener = match TcpListener::bind((host, port)).await {
         Ok(listener) => listener,
@@ -117,7 +122,11 @@ fn tidy(store: &Store, settings: &Settings) {
     }
     match store.prune() {
         Ok(pruned) if pruned.blobs > 0 => {
-            tracing::info!(blobs = pruned.blobs, bytes = pruned.bytes, "removed unused blobs");
+            tracing::info!(
+                blobs = pruned.blobs,
+                bytes = pruned.bytes,
+                "removed unused blobs"
+            );
         }
         Ok(pruned) => {
             if let Some(why) = pruned.skipped {
@@ -141,10 +150,12 @@ pub(crate) fn app(
     let scheduler = Scheduler::new(
         launcher,
         Config {
-            max_models: settings.max_loaded_models.map_or(usize::MAX, |most| most as usize),
+            max_models: settings
+                .max_loaded_models
+                .map_or(usize::MAX, |most| most as usize),
             max_queue: queue,
             parallel: parallel as usize,
-            budget: memory::budget(),
+            budget: settings.memory_budget.unwrap_or_else(memory::budget),
             load_timeout: settings.load_timeout,
             health_timeout: Duration::from_secs(15),
             hang_limit: Duration::from_secs(330),
@@ -155,17 +166,22 @@ pub(crate) fn app(
         scheduler,
         keys,
         rules: Rules {
-            hosts: Vec::new(),
+            hosts: hosts(settings),
             origins: settings.origins.clone(),
             insecure_manage: settings.insecure_manage,
-            strict: false,
+            strict: settings.strict,
             keep_alive: settings.keep_alive,
             context_length: settings.context_length,
-            num_gpu: settings.num_gpu.and_then(|layers| u32::try_from(layers).ok()),
+            num_gpu: settings
+                .num_gpu
+                .and_then(|layers| u32::try_from(layers).ok()),
             parallel,
             // The scheduler counts who waits; the runner takes all that it lets through.
             queue: queue.saturating_add(parallel as usize),
-            kv_cache: settings.kv_cache_type.clone().unwrap_or_else(|| "f16".to_owned()),
+            kv_cache: settings
+                .kv_cache_type
+                .clone()
+                .unwrap_or_else(|| "f16".to_owned()),
             flash_attention: settings.flash_attention,
             log_prompts: settings.debug == crate::settings::Debug::Trace,
         },
@@ -173,6 +189,23 @@ pub(crate) fn app(
         transfer,
         started: Instant::now(),
     }))
+}
+
+/// Names of this server: those that the settings add, the one that it listens at, and the machine's.
+fn hosts(settings: &Settings) -> Vec<AllowedHost> {
+    let own = [
+        Some(settings.host.host.clone()),
+        sysinfo::System::host_name(),
+    ];
+    // Addresses are accepted anyway; a machine's name may be anything.
+    let own = own
+        .into_iter()
+        .flatten()
+        .filter_map(|name| match AllowedHost::parse(&name) {
+            Ok(AllowedHost::Name(name)) => Some(AllowedHost::Name(name)),
+            _ => None,
+        });
+    settings.allowed_hosts.iter().cloned().chain(own).collect()
 }
 
 /// Ends when the process is told to.

@@ -31,24 +31,28 @@ impl Transfer {
     pub(crate) fn new(registry: Registry, prune: bool) -> Self {
         let pushes = registry.clone();
         Self {
-            pull: Box::new(move |store: Store, request: TransferRequest, tell: Tell, remote| -> Work {
-                let registry = registry.clone();
-                Box::pin(async move {
-                    let source = Source::parse(&request.model)?;
-                    let options = options(&request, remote);
-                    let report = |progress| tell(progress);
-                    registry.pull(&store, &source, &options, &report).await
-                })
-            }),
-            push: Box::new(move |store: Store, request: TransferRequest, tell: Tell, remote| -> Work {
-                let registry = pushes.clone();
-                Box::pin(async move {
-                    let name = Name::parse(&request.model)?;
-                    let options = options(&request, remote);
-                    let report = |progress| tell(progress);
-                    registry.push(&store, &name, &options, &report).await
-                })
-            }),
+            pull: Box::new(
+                move |store: Store, request: TransferRequest, tell: Tell, remote| -> Work {
+                    let registry = registry.clone();
+                    Box::pin(async move {
+                        let source = Source::parse(&request.model)?;
+                        let options = options(&request, remote);
+                        let report = |progress| tell(progress);
+                        registry.pull(&store, &source, &options, &report).await
+                    })
+                },
+            ),
+            push: Box::new(
+                move |store: Store, request: TransferRequest, tell: Tell, remote| -> Work {
+                    let registry = pushes.clone();
+                    Box::pin(async move {
+                        let name = Name::parse(&request.model)?;
+                        let options = options(&request, remote);
+                        let report = |progress| tell(progress);
+                        registry.push(&store, &name, &options, &report).await
+                    })
+                },
+            ),
             create: Box::new(move |store, request, tell, _| -> Work {
                 Box::pin(make(store, request, tell, prune))
             }),

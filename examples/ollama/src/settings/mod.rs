@@ -1,19 +1,23 @@
 //! Everything that environment variables set, read once and typed.
 
+mod allowed_host;
 mod duration;
 mod host;
+mod source;
 mod variables;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+pub use allowed_host::AllowedHost;
 pub use duration::KeepAlive;
 pub use host::Host;
 pub use variables::{VARIABLES, Variable, variable};
 
 use crate::error::{Error, Kind, Result};
+pub(crate) use source::boolean;
+use source::{Source, bytes, rate};
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -39,6 +43,12 @@ pub struct Settings {
     pub home: PathBuf,
     /// OLLAMA_ORIGINS, without the origins that are always allowed.
     pub origins: Vec<String>,
+    /// OLLAMA_ALLOWED_HOSTS: names of the server beside those that are always accepted.
+    pub allowed_hosts: Vec<AllowedHost>,
+    /// OLLAMA_STRICT: whether what is not understood in a request is an error.
+    pub strict: bool,
+    /// OLLAMA_MEMORY_BUDGET: bytes of all loaded models together; `None` when it is left to the server.
+    pub memory_budget: Option<u64>,
     /// OLLAMA_KEEP_ALIVE; 5 minutes.
     pub keep_alive: KeepAlive,
     /// OLLAMA_LOAD_TIMEOUT: how long loading may stand still; 5 minutes, `None` for ever.
@@ -130,6 +140,11 @@ impl Settings {
             models,
             home,
             origins: from.list("OLLAMA_ORIGINS")?,
+            allowed_hosts: from.list_of("OLLAMA_ALLOWED_HOSTS", AllowedHost::parse)?,
+            strict: from.switch("OLLAMA_STRICT")?.unwrap_or(false),
+            memory_budget: from
+                .parsed("OLLAMA_MEMORY_BUDGET", bytes)?
+                .filter(|&n| n != 0),
             keep_alive: from
                 .parsed("OLLAMA_KEEP_ALIVE", KeepAlive::parse)?
                 .unwrap_or(KeepAlive::For(five_minutes)),
@@ -146,7 +161,7 @@ impl Settings {
                 .unwrap_or(4)
                 .max(1),
             max_transfer_rate: from
-                .parsed("OLLAMA_MAX_TRANSFER_RATE", bytes)?
+                .parsed("OLLAMA_MAX_TRANSFER_RATE", rate)?
                 .filter(|&n| n != 0),
             context_length: from.number("OLLAMA_CONTEXT_LENGTH")?.filter(|&n| n != 0),
             kv_cache_type: from.text("OLLAMA_KV_CACHE_TYPE")?,
@@ -167,107 +182,6 @@ impl Settings {
             insecure_manage: from.switch("OLLAMA_INSECURE_MANAGE")?.unwrap_or(false),
         })
     }
-}
-
-struct Source<'a>(&'a dyn Fn(&str) -> Option<OsString>);
-
-impl Source<'_> {
-    /// The value without spaces and quotes around it; nothing when that is empty.
-    fn text(&self, name: &str) -> Result<Option<String>> {
-        let Some(value) = (self.0)(name) else {
-            return Ok(None);
-        };
-        let value = value
-            .into_string()
-            .map_err(|_| invalid(name, "it is not UTF-8".into()))?;
-        let value = value.trim().trim_matches(['"', '\'']);
-        Ok((!value.is_empty()).then(|| value.to_owned()))
-    }
-
-    /// As [`text`](Self::text), of any bytes that can be a path.
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        match self.text(name) {
-            Ok(text) => text.map(PathBuf::from),
-            Err(_) => (self.0)(name).map(PathBuf::from),
-        }
-    }
-
-    fn parsed<T>(
-        &self,
-        name: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Option<T>> {
-        let text = self.text(name)?;
-        text.map(|text| parse(&text).map_err(|why| invalid(name, why)))
-            .transpose()
-    }
-
-    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
-        self.parsed(name, |text| {
-            text.parse()
-                .map_err(|_| format!("{text:?} is not a number that it can have"))
-        })
-    }
-
-    /// What is neither true nor false counts as true, as with Ollama.
-    fn switch(&self, name: &str) -> Result<Option<bool>> {
-        self.parsed(name, |text| Ok(boolean(text).unwrap_or(true)))
-    }
-
-    fn list(&self, name: &str) -> Result<Vec<String>> {
-        let text = self.text(name)?.unwrap_or_default();
-        let items = text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty());
-        Ok(items.map(str::to_owned).collect())
-    }
-
-    fn debug(&self) -> Result<Debug> {
-        let level = self.parsed("OLLAMA_DEBUG", |text| {
-            Ok(match (boolean(text), text.parse::<i64>()) {
-                (Some(true), _) => Debug::Debug,
-                (None, Ok(n)) if n >= 2 => Debug::Trace,
-                _ => Debug::Info,
-            })
-        })?;
-        Ok(level.unwrap_or_default())
-    }
-}
-
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-/// A number of bytes, also with K, M or G (1000 each) or KiB, MiB, GiB.
-fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text[digits.len()..]
-        .trim()
-        .to_ascii_lowercase()
-        .trim_end_matches("/s")
-    {
-        "" | "b" => 1,
-        "k" | "kb" => 1_000,
-        "m" | "mb" => 1_000_000,
-        "g" | "gb" => 1_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => 0,
-    };
-    let number = digits.parse::<u64>().ok().filter(|_| unit != 0);
-    number
-        .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| format!("{text:?} is not a number of bytes, such as 500K or 10M"))
-}
-
-fn invalid(name: &str, why: String) -> Error {
-    Error::new(Kind::Invalid, format!("environment variable {name}: {why}"))
 }
 
 #[cfg(test)]
@@ -334,7 +248,18 @@ mod tests {
             ("OLLAMA_CONTEXT_LENGTH", "4k"),
             ("OLLAMA_GPU_OVERHEAD", "18446744073709551616"),
             ("OLLAMA_MAX_TRANSFER_RATE", "fast"),
-            ("OLLAMA_MAX_TRANSFER_RATE", "1T"),
+            ("OLLAMA_MAX_TRANSFER_RATE", "1X"),
+            ("OLLAMA_MEMORY_BUDGET", "much"),
+            ("OLLAMA_MEMORY_BUDGET", "12GiB/s"),
+            ("OLLAMA_MEMORY_BUDGET", "-1"),
+            ("OLLAMA_MEMORY_BUDGET", "1.2.3G"),
+            ("OLLAMA_MEMORY_BUDGET", "19000000000G"),
+            (
+                "OLLAMA_ALLOWED_HOSTS",
+                "a.example.com,https://b.example.com",
+            ),
+            ("OLLAMA_ALLOWED_HOSTS", "a.example.com:11434"),
+            ("OLLAMA_ALLOWED_HOSTS", "*.*.example.com"),
             ("OLLAMA_MAX_TRANSFER_RATE", "99999999999G"),
             ("OLLAMA_KEEP_ALIVE", "soon"),
             ("OLLAMA_LOAD_TIMEOUT", "5 minutes"),
@@ -358,6 +283,22 @@ mod tests {
         ] {
             let settings = read(&[("OLLAMA_MAX_TRANSFER_RATE", text)]).unwrap();
             assert_eq!(settings.max_transfer_rate, rate, "{text}");
+        }
+    }
+
+    #[test]
+    fn budgets_have_units() {
+        for (text, budget) in [
+            ("0", None),
+            ("1500000", Some(1_500_000)),
+            ("12GiB", Some(12 << 30)),
+            ("12 Gi", Some(12 << 30)),
+            ("1.5gib", Some(3 << 29)),
+            ("2.5G", Some(2_500_000_000)),
+            ("1TB", Some(1_000_000_000_000)),
+        ] {
+            let settings = read(&[("OLLAMA_MEMORY_BUDGET", text)]).unwrap();
+            assert_eq!(settings.memory_budget, budget, "{text}");
         }
     }
 

@@ -44,6 +44,10 @@ pub const VARIABLES: &[Variable] = &[
         "OLLAMA_MAX_TRANSFER_RATE",
         "Most bytes per second of all pulls and pushes, such as 10M",
     ),
+    v(
+        "OLLAMA_MEMORY_BUDGET",
+        "Most memory of all loaded models, such as 12GiB (default: 4/5 of what is free)",
+    ),
     v("OLLAMA_MAX_QUEUE", "Most requests that wait (default 512)"),
     v(
         "OLLAMA_MODELS",
@@ -59,6 +63,10 @@ pub const VARIABLES: &[Variable] = &[
     v(
         "OLLAMA_ORIGINS",
         "Further origins that web pages may come from, separated by commas",
+    ),
+    v(
+        "OLLAMA_ALLOWED_HOSTS",
+        "Further names of the server (name, *.name, or * for all), separated by commas",
     ),
     v("OLLAMA_SCHED_SPREAD", "Spread every model over all GPUs"),
     v(
@@ -92,6 +100,10 @@ pub const VARIABLES: &[Variable] = &[
     v(
         "OLLAMA_INSECURE_MANAGE",
         "Let other machines manage models without a key",
+    ),
+    v(
+        "OLLAMA_STRICT",
+        "Refuse requests with fields or options that mean nothing, in place of a warning",
     ),
     v(
         "OLLAMA_NO_CLOUD",

@@ -1,6 +1,6 @@
 //! Metadata of GGUF files as JSON and as text.
 
-use llamakit::gguf::{ArrayRef, File, ValueRef};
+use llamakit::gguf::{File, ValueRef};
 use serde_json::{Map, Value};
 
 use super::go;
@@ -51,29 +51,34 @@ pub(super) fn to_lines(file: &File) -> Vec<(String, String)> {
 
 fn text(value: ValueRef<'_>) -> String {
     match value {
-        ValueRef::Array(array) => array_text(&array),
-        value => match json(value) {
-            Value::String(text) => text,
-            Value::Number(number) => go::number(number.as_f64().unwrap_or(f64::NAN)),
-            other => other.to_string(),
-        },
+        ValueRef::Array(array) => array_text(array.iter().map(text), array.len()),
+        value => text_of(&json(value)),
+    }
+}
+
+/// The same of what a server tells.
+pub(super) fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => go::number(number.as_f64().unwrap_or(f64::NAN)),
+        Value::Array(items) => array_text(items.iter().map(text_of), items.len()),
+        other => other.to_string(),
     }
 }
 
 /// As many items as fit, at least one, and how many more there are.
-fn array_text(array: &ArrayRef<'_>) -> String {
+fn array_text(items: impl Iterator<Item = String>, count: usize) -> String {
     use unicode_width::UnicodeWidthStr;
     let mut shown: Vec<String> = Vec::new();
     let mut width = 1;
-    for item in array.iter() {
-        let item = text(item);
+    for item in items {
         width += item.width() + if shown.is_empty() { 0 } else { 2 };
         if width > ARRAY_WIDTH && !shown.is_empty() {
             break;
         }
         shown.push(item);
     }
-    let more = array.len() - shown.len();
+    let more = count - shown.len();
     let shown = shown.join(" ");
     if more == 0 {
         format!("[{shown}]")

@@ -162,18 +162,25 @@ impl Info {
         let weights = Weights::open(&store.model(name)?)?;
         let mut lines = metadata::to_lines(weights.main());
         let count = go::number(weights.parameters() as f64);
-        lines.retain(|(key, _)| {
-            ![
-                "general.name",
-                "general.parameter_count",
-                "tokenizer.chat_template",
-            ]
-            .contains(&key.as_str())
-        });
+        lines.retain(|(key, _)| key != "general.parameter_count");
         lines.push(("general.parameter_count".to_owned(), count));
-        lines.sort();
-        Ok(lines)
+        Ok(worth_a_line(lines))
     }
+
+    /// The same from what a server answers.
+    #[must_use]
+    pub fn metadata_lines_of(model_info: &Map<String, Value>) -> Vec<(String, String)> {
+        let lines = model_info.iter();
+        let lines = lines.map(|(key, value)| (key.clone(), metadata::text_of(value)));
+        worth_a_line(lines.collect())
+    }
+}
+
+/// Sorted, without what is shown elsewhere or fills the screen.
+fn worth_a_line(mut lines: Vec<(String, String)>) -> Vec<(String, String)> {
+    lines.retain(|(key, _)| !["general.name", "tokenizer.chat_template"].contains(&key.as_str()));
+    lines.sort();
+    lines
 }
 
 /// The options, one a line, as Ollama lists them.

@@ -78,9 +78,18 @@ impl Store {
     /// # Errors
     /// As [`blob`](Self::blob); [`Kind::Damaged`] when its bytes have another digest.
     pub fn verify(&self, digest: &Digest) -> Result<()> {
+        self.verify_telling(digest, &mut |_| {})
+    }
+
+    /// As [`verify`](Self::verify), telling how many bytes were read after each time.
+    pub(super) fn verify_telling(
+        &self,
+        digest: &Digest,
+        tell: &mut dyn FnMut(usize),
+    ) -> Result<()> {
         let path = self.blob(digest)?;
         let found = File::open(path)
-            .and_then(Digest::of)
+            .and_then(|file| Digest::of(Telling { file, tell }))
             .map_err(|error| storage(format_args!("cannot read blob {digest}"), &error))?;
         if found == *digest {
             Ok(())
@@ -117,6 +126,20 @@ impl Store {
             .write_all(bytes)
             .map_err(|error| storage(format_args!("cannot write blob {digest}"), &error))?;
         writer.finish(Some(&digest))
+    }
+}
+
+/// Tells how much is read.
+struct Telling<'a> {
+    file: File,
+    tell: &'a mut dyn FnMut(usize),
+}
+
+impl Read for Telling<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        (self.tell)(read);
+        Ok(read)
     }
 }
 
@@ -166,7 +189,7 @@ impl Write for BlobWriter {
     }
 }
 
-pub(super) fn mismatch(expected: &Digest, found: &Digest) -> Error {
+fn mismatch(expected: &Digest, found: &Digest) -> Error {
     Error::new(
         Kind::Damaged,
         format!("digest mismatch, expected \"{expected}\", got \"{found}\""),

@@ -7,6 +7,7 @@
 mod adopt;
 mod blobs;
 mod config;
+mod health;
 mod layout;
 mod lock;
 pub mod manifest;
@@ -22,10 +23,12 @@ use std::path::{Path, PathBuf};
 pub use blobs::BlobWriter;
 pub use config::Config;
 pub(crate) use config::or_default;
+pub use health::Unused;
 pub use manifest::{Layer, Manifest};
 pub use manifests::{Broken, Entry, Listing};
 pub use model::{Blob, Model, StoredMessage};
 pub use neighbours::Neighbour;
+pub use partial::Foreign;
 pub use remove::{Pruned, Removed};
 
 use crate::error::{Error, Kind, Result};
@@ -59,6 +62,20 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Tells this folder from others on this machine, without saying where it is. `None`: it is not there, or
+    /// the system does not say.
+    #[must_use]
+    pub fn identity(&self) -> Option<String> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let found = std::fs::metadata(&self.root).ok()?;
+            Some(format!("{:x}-{:x}", found.dev(), found.ino()))
+        }
+        #[cfg(not(unix))]
+        None
     }
 
     /// Bytes that can still be stored.

@@ -40,10 +40,10 @@ pub struct Pruned {
 
 /// The blobs that manifests name.
 #[derive(Default)]
-struct InUse {
-    digests: HashSet<Digest>,
+pub(super) struct InUse {
+    pub(super) digests: HashSet<Digest>,
     /// The first manifest that may name more than could be read.
-    unreadable: Option<String>,
+    pub(super) unreadable: Option<String>,
 }
 
 impl Store {
@@ -130,8 +130,7 @@ impl Store {
             let unused = match name.to_str() {
                 Some(name) => match Digest::from_file_name(name) {
                     Some(digest) => !in_use.digests.contains(&digest),
-                    None if is_ours(name) => is_abandoned(&entry.path()),
-                    None => is_ollamas(name),
+                    None => is_left_over(&entry.path(), name),
                 },
                 None => false,
             };
@@ -168,7 +167,7 @@ impl Store {
         Ok(())
     }
 
-    fn in_use(&self) -> Result<InUse> {
+    pub(super) fn in_use(&self) -> Result<InUse> {
         let mut in_use = InUse::default();
         for Found { name, place, bytes } in self.found()? {
             let unreadable = match bytes {
@@ -211,6 +210,14 @@ impl Removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(storage("cannot remove a blob", &error)),
         }
+    }
+}
+
+/// Whether this is a file of a writer that died. Partial downloads are not.
+pub(super) fn is_left_over(path: &Path, name: &str) -> bool {
+    match is_ours(name) {
+        true => is_abandoned(path),
+        false => is_ollamas(name),
     }
 }
 

@@ -115,7 +115,7 @@ impl<'a> Answer<'a> {
         if !self.screen.terminal {
             return self.screen.print(text);
         }
-        let columns = self.manner.wrap.then(|| self.screen.columns());
+        let columns = self.screen.columns().filter(|_| self.manner.wrap);
         let text = self.wrap.push(text, columns);
         self.screen.print(&text)
     }

@@ -1,27 +1,15 @@
 //! Gets the model there: what it is, and pulls it where it is missing.
 
 use axum::http::Method;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::setup::Setup;
 use crate::api::TransferRequest;
-use crate::cli::client::{Client, End};
-use crate::cli::output;
+use crate::cli::client::Client;
 use crate::cli::shown::Shown;
 use crate::cli::transfer::shown;
-use crate::error::{Error, Kind, Result};
-use crate::progress::Progress;
-
-/// A line of a pull.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Line {
-    status: String,
-    digest: Option<String>,
-    total: Option<u64>,
-    completed: Option<u64>,
-}
+use crate::cli::{output, remote};
+use crate::error::{Kind, Result};
 
 /// What a model is.
 pub(super) fn show(client: &Client, model: &str) -> Result<Shown> {
@@ -52,28 +40,5 @@ pub(super) fn pull(client: &Client, setup: &Setup) -> Result<()> {
         insecure: setup.insecure,
         ..TransferRequest::default()
     };
-    shown(|report| {
-        let mut done = false;
-        let each = |line: Line| {
-            done |= line.status == "success";
-            let Line {
-                status,
-                digest,
-                total,
-                completed,
-            } = line;
-            report(Progress {
-                status,
-                digest,
-                total,
-                completed,
-            });
-            Ok(())
-        };
-        match client.stream("/api/pull", &request, each)? {
-            End::Stopped => Err(Error::new(Kind::Cancelled, "stopped")),
-            End::Whole if !done => Err(Error::new(Kind::Network, "the pull broke off")),
-            End::Whole => Ok(()),
-        }
-    })
+    shown(|report| remote::work(client, "/api/pull", &request, report))
 }

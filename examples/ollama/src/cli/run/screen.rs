@@ -19,10 +19,10 @@ pub(super) struct Screen {
     pub(super) terminal: bool,
     /// Whether it has colours.
     pub(super) color: bool,
+    /// Whether its cursor can be moved.
+    moves: bool,
     spins: bool,
     columns: fn() -> usize,
-    /// Whether nobody reads the output any more.
-    broken: bool,
 }
 
 /// Turns until it is dropped.
@@ -38,13 +38,13 @@ impl Screen {
             out: Box::new(io::stdout()),
             notes: Box::new(io::stderr()),
             terminal,
+            moves: terminal && !dumb,
             color: terminal && !dumb && variable("NO_COLOR").is_none(),
             spins: terminal && !dumb && io::stderr().is_terminal(),
             columns: || match console::Term::stdout().size_checked() {
                 Some((_, columns)) if columns > 0 => columns.into(),
                 _ => COLUMNS,
             },
-            broken: false,
         }
     }
 
@@ -54,10 +54,10 @@ impl Screen {
             out,
             notes,
             terminal,
+            moves: terminal,
             color: terminal,
             spins: false,
             columns: || COLUMNS,
-            broken: false,
         }
     }
 
@@ -67,14 +67,7 @@ impl Screen {
             return Ok(());
         }
         let written = self.out.write_all(text.as_bytes());
-        let written = written.and_then(|()| self.out.flush());
-        self.broken |= written.is_err();
-        written.map_err(unwritten)
-    }
-
-    /// Whether what is written arrives nowhere.
-    pub(super) fn broken(&self) -> bool {
-        self.broken
+        written.and_then(|()| self.out.flush()).map_err(unwritten)
     }
 
     /// Writes a line to standard output.
@@ -87,9 +80,9 @@ impl Screen {
         let _ = self.notes.write_all(text.as_bytes());
     }
 
-    /// Columns of the terminal.
-    pub(super) fn columns(&self) -> usize {
-        (self.columns)()
+    /// Columns of the terminal, where words that were written can be taken back.
+    pub(super) fn columns(&self) -> Option<usize> {
+        self.moves.then(self.columns)
     }
 
     /// A colour, where there are colours.

@@ -20,6 +20,8 @@ const MAGIC: &str = "partial 1";
 /// `<8 digits> <16 digits>\n`, all hexadecimal.
 const LINE: usize = 26;
 const MAX_HEADER: usize = 512;
+/// How the names of journals end.
+pub(super) const JOURNAL: &str = ".journal";
 
 /// What is downloaded: it can only go on when all of this is the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +253,7 @@ pub(super) fn progress(dir: &Path, name: &str) -> Option<(u64, u64)> {
 }
 
 fn journal_path(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.journal"))
+    dir.join(format!("{name}{JOURNAL}"))
 }
 
 fn parse(line: &[u8]) -> Option<(usize, u64)> {
@@ -279,9 +281,19 @@ mod tests {
         vec![block as u8 + 1; (range.end - range.start) as usize]
     }
 
+    /// A process that another test starts has this one's locks for a moment.
+    fn open(dir: &Path) -> Partial {
+        loop {
+            if let Some(partial) = Partial::try_open(dir, "x").unwrap() {
+                return partial;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     /// A download that was given up with blocks 0, 1 and 3.
     fn given_up(dir: &Path) {
-        let partial = Partial::try_open(dir, "x").unwrap().unwrap();
+        let partial = open(dir);
         assert_eq!(partial.resume(&what()).unwrap(), [false; 4]);
         for block in [1, 0, 3] {
             partial.write(&what(), block, &bytes(block)).unwrap();
@@ -289,11 +301,7 @@ mod tests {
     }
 
     fn resumed(dir: &Path) -> Vec<bool> {
-        Partial::try_open(dir, "x")
-            .unwrap()
-            .unwrap()
-            .resume(&what())
-            .unwrap()
+        open(dir).resume(&what()).unwrap()
     }
 
     #[test]
@@ -302,7 +310,7 @@ mod tests {
         given_up(dir.path());
         assert_eq!(progress(dir.path(), "x"), Some((3 * BLOCK, 3 * BLOCK + 5)));
         assert_eq!(resumed(dir.path()), [true, true, false, true]);
-        let partial = Partial::try_open(dir.path(), "x").unwrap().unwrap();
+        let partial = open(dir.path());
         let mut buffer = Vec::new();
         partial.read(&what(), 3, &mut buffer).unwrap();
         assert_eq!(buffer, bytes(3));
@@ -332,7 +340,7 @@ mod tests {
             }
             assert_eq!(resumed(dir.path()), expected, "{cut}");
             // What is written next is read next.
-            let partial = Partial::try_open(dir.path(), "x").unwrap().unwrap();
+            let partial = open(dir.path());
             partial.resume(&what()).unwrap();
             partial.write(&what(), 2, &bytes(2)).unwrap();
             drop(partial);
@@ -360,7 +368,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             given_up(dir.path());
-            let partial = Partial::try_open(dir.path(), "x").unwrap().unwrap();
+            let partial = open(dir.path());
             assert!(!partial.resume(&other).unwrap().contains(&true));
             assert_eq!(partial.data().metadata().unwrap().len(), other.size);
         }
@@ -379,11 +387,11 @@ mod tests {
     #[test]
     fn one_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Partial::try_open(dir.path(), "x").unwrap().unwrap();
+        let first = open(dir.path());
         assert!(Partial::try_open(dir.path(), "x").unwrap().is_none());
         assert!(Partial::try_open(dir.path(), "y").unwrap().is_some());
         first.remove().unwrap();
         drop(first);
-        assert!(Partial::try_open(dir.path(), "x").unwrap().is_some());
+        drop(open(dir.path()));
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
+use super::Unfinished;
 use super::limits::Limits;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
@@ -76,6 +77,25 @@ impl Job<'_> {
             completed: (completed > 0).then_some(completed),
         });
     }
+}
+
+/// Every download in this folder that is not complete.
+pub(super) fn unfinished(dir: &Path) -> Vec<Unfinished> {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found: Vec<Unfinished> = files
+        .filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            let name = name.strip_suffix(journal::JOURNAL)?.to_owned();
+            let (completed, total) = journal::progress(dir, &name).unwrap_or_default();
+            Some(Unfinished {
+                name,
+                completed,
+                total,
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 /// Fetches a file; nothing when somebody else did meanwhile.

@@ -39,11 +39,19 @@ struct Runner {
 
 #[derive(Debug, Clone)]
 enum Act {
-    Submit { key: u8, want: u8, keep: Option<u8> },
+    Submit {
+        key: u8,
+        want: u8,
+        keep: Option<u8>,
+    },
     Cancel(usize),
     Finish(usize),
     /// The runner with this number does its next step; where it can fail, it does if told so.
-    Step { runner: usize, fail: bool, memory: u8 },
+    Step {
+        runner: usize,
+        fail: bool,
+        memory: u8,
+    },
     Crash(usize),
     Stop(u8),
     Pass(u8),
@@ -116,15 +124,18 @@ impl World {
                     let first = self.pending.iter().find(|one| one.1 == key);
                     let (_, _, wanted, keep_alive) = first.copied().expect("somebody wants it");
                     prop_assert_eq!(want, wanted);
-                    self.runners.insert(key, Runner {
-                        life: Life::Started,
-                        want,
-                        memory: 0,
-                        given: false,
-                        running: Vec::new(),
-                        used: self.now,
-                        keep_alive,
-                    });
+                    self.runners.insert(
+                        key,
+                        Runner {
+                            life: Life::Started,
+                            want,
+                            memory: 0,
+                            given: false,
+                            running: Vec::new(),
+                            used: self.now,
+                            keep_alive,
+                        },
+                    );
                 }
                 Action::Load(key, bytes) => {
                     let others = self.runners.iter().filter(|(other, _)| **other != key);
@@ -134,7 +145,10 @@ impl World {
                         .sum();
                     let runner = self.runners.get_mut(&key).expect("a runner");
                     prop_assert_eq!(runner.life, Life::Measured);
-                    prop_assert!(others + runner.memory <= self.limits.budget, "over the budget");
+                    prop_assert!(
+                        others + runner.memory <= self.limits.budget,
+                        "over the budget"
+                    );
                     prop_assert_eq!(bytes, self.limits.budget - others);
                     runner.life = Life::Loading;
                     runner.given = true;
@@ -185,7 +199,8 @@ impl World {
             // Stopped, or failed.
         } else if runner.life == Life::Ready {
             prop_assert!(runner.running.is_empty(), "it was busy");
-            let expired = matches!(runner.keep_alive, KeepAlive::For(time) if runner.used + time <= self.now);
+            let expired =
+                matches!(runner.keep_alive, KeepAlive::For(time) if runner.used + time <= self.now);
             let unfit = self
                 .pending
                 .iter()
@@ -235,8 +250,11 @@ impl World {
                 self.plan.cancel(self.now, ticket);
             }
             Act::Finish(which) => {
-                let running: Vec<Ticket> =
-                    self.runners.values().flat_map(|runner| runner.running.clone()).collect();
+                let running: Vec<Ticket> = self
+                    .runners
+                    .values()
+                    .flat_map(|runner| runner.running.clone())
+                    .collect();
                 if running.is_empty() {
                     return Ok(());
                 }
@@ -249,7 +267,11 @@ impl World {
                 }
                 self.plan.finished(self.now, ticket);
             }
-            Act::Step { runner, fail, memory } if !self.runners.is_empty() => {
+            Act::Step {
+                runner,
+                fail,
+                memory,
+            } if !self.runners.is_empty() => {
                 let keys: Vec<u8> = self.runners.keys().copied().collect();
                 let key = keys[runner % keys.len()];
                 let life = self.runners[&key].life;
@@ -328,10 +350,19 @@ impl World {
             if self.resolved == usize::try_from(self.next).unwrap_or(0) {
                 return Ok(());
             }
-            self.act(&Act::Step { runner: round, fail: false, memory: 3 })?;
+            self.act(&Act::Step {
+                runner: round,
+                fail: false,
+                memory: 3,
+            })?;
             self.act(&Act::Finish(round))?;
         }
-        prop_assert!(false, "{} requests wait for ever: {:?}", self.pending.len(), self.plan);
+        prop_assert!(
+            false,
+            "{} requests wait for ever: {:?}",
+            self.pending.len(),
+            self.plan
+        );
         Ok(())
     }
 }
@@ -356,15 +387,28 @@ proptest! {
 }
 
 fn world(models: usize, waiting: usize, parallel: usize) -> World {
-    World::new(Limits { models, waiting, parallel, budget: 100 })
+    World::new(Limits {
+        models,
+        waiting,
+        parallel,
+        budget: 100,
+    })
 }
 
 fn submit(key: u8) -> Act {
-    Act::Submit { key, want: 0, keep: None }
+    Act::Submit {
+        key,
+        want: 0,
+        keep: None,
+    }
 }
 
 fn step() -> Act {
-    Act::Step { runner: 0, fail: false, memory: 1 }
+    Act::Step {
+        runner: 0,
+        fail: false,
+        memory: 1,
+    }
 }
 
 #[test]
@@ -395,7 +439,11 @@ fn a_flood_of_one_model_does_not_starve_another() {
     for _ in 0..5 {
         world.act(&submit(0)).unwrap();
     }
-    assert_eq!(world.runners[&0].running.len(), 1, "nobody overtakes the other model's request");
+    assert_eq!(
+        world.runners[&0].running.len(),
+        1,
+        "nobody overtakes the other model's request"
+    );
     world.act(&Act::Finish(0)).unwrap();
     world.act(&step()).unwrap();
     world.act(&step()).unwrap();
@@ -405,11 +453,19 @@ fn a_flood_of_one_model_does_not_starve_another() {
 
 #[test]
 fn what_can_never_fit_is_refused_with_both_numbers() {
-    let mut plan = Plan::new(Limits { models: 2, waiting: 9, parallel: 1, budget: 100 });
+    let mut plan = Plan::new(Limits {
+        models: 2,
+        waiting: 9,
+        parallel: 1,
+        budget: 100,
+    });
     plan.submit(Time::ZERO, 7, 'a', Want(0), KeepAlive::Forever);
     plan.measured(Time::ZERO, &'a', 101);
     let actions = plan.take_actions();
-    let refusal = Refusal::Memory { needed: 101, budget: 100 };
+    let refusal = Refusal::Memory {
+        needed: 101,
+        budget: 100,
+    };
     assert!(actions.contains(&Action::Refuse(7, refusal)), "{actions:?}");
     assert!(actions.contains(&Action::End('a')));
 }

@@ -11,9 +11,7 @@ use futures_util::{Stream, StreamExt};
 use llamakit::chat::ToolChoice;
 use serde_json::Value;
 
-use crate::api::{
-    ChatRequest, ChatResponse, DebugInfo, KeepAlive, Message, Options, Think,
-};
+use crate::api::{ChatRequest, ChatResponse, DebugInfo, KeepAlive, Message, Options, Think};
 use crate::runner::wire::ConstraintKind;
 use crate::server::app::{App, Caller, Heard, blocking, hear, options};
 use crate::server::body;
@@ -25,8 +23,17 @@ use crate::server::prompt;
 use crate::server::reply;
 
 pub(super) const FIELDS: &[&str] = &[
-    "model", "messages", "tools", "stream", "format", "keep_alive", "think", "truncate", "shift",
-    "logprobs", "top_logprobs",
+    "model",
+    "messages",
+    "tools",
+    "stream",
+    "format",
+    "keep_alive",
+    "think",
+    "truncate",
+    "shift",
+    "logprobs",
+    "top_logprobs",
 ];
 
 /// Roles that templates know.
@@ -80,11 +87,15 @@ pub(super) async fn talk(
             ..error
         })?;
         if message.role.is_empty() {
-            return Err(ApiError::bad(format!("messages[{at}].role: it is required")));
+            return Err(ApiError::bad(format!(
+                "messages[{at}].role: it is required"
+            )));
         }
         if !ROLES.contains(&message.role.as_str()) {
             let shown: String = message.role.chars().take(40).collect();
-            heard.warn(format!("messages[{at}].role: templates may not know the role {shown:?}"));
+            heard.warn(format!(
+                "messages[{at}].role: templates may not know the role {shown:?}"
+            ));
         }
     }
     let tools = prompt::tools(&talk.tools)?;
@@ -94,7 +105,9 @@ pub(super) async fn talk(
     let think = match supports_thinking(&model, asked, talk.think, false) {
         Ok(think) => think,
         Err(_) if talk.relax_thinking => {
-            heard.warn(format!("\"{asked}\" does not support thinking: it answers without"));
+            heard.warn(format!(
+                "\"{asked}\" does not support thinking: it answers without"
+            ));
             None
         }
         Err(error) => return Err(error),
@@ -184,9 +197,9 @@ pub(super) fn supports_thinking(
 ) -> Result<Option<Think>, ApiError> {
     match think {
         _ if model.can.think && !raw => Ok(think.or(Some(Think::Switch(true)))),
-        Some(think) if think.is_on() => {
-            Err(ApiError::bad(format!("\"{asked}\" does not support thinking")))
-        }
+        Some(think) if think.is_on() => Err(ApiError::bad(format!(
+            "\"{asked}\" does not support thinking"
+        ))),
         _ => Ok(None),
     }
 }
@@ -268,18 +281,18 @@ pub(crate) async fn chat(
         shift: request.shift.unwrap_or(false),
     };
     let render_only = request.debug_render_only;
-    let mut answering =
-        match talk(&app, &caller, model, talk_of, heard, began, render_only).await? {
-            Begun::Answer(answering) => *answering,
-            Begun::Prompt(rendered_template) => {
-                reply.created_at = clock::now();
-                reply.debug_info = Some(DebugInfo {
-                    rendered_template,
-                    image_count: 0,
-                });
-                return reply::json(&reply);
-            }
-        };
+    let mut answering = match talk(&app, &caller, model, talk_of, heard, began, render_only).await?
+    {
+        Begun::Answer(answering) => *answering,
+        Begun::Prompt(rendered_template) => {
+            reply.created_at = clock::now();
+            reply.debug_info = Some(DebugInfo {
+                rendered_template,
+                image_count: 0,
+            });
+            return reply::json(&reply);
+        }
+    };
     if request.stream == Some(false) {
         let (chunk, end) = answering.whole().await?;
         let whole = of_chunk(&of_end(&reply, end), chunk);

@@ -11,9 +11,7 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 
 use crate::api::openai::EmbeddingRequest;
-use crate::api::{
-    EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, KeepAlive,
-};
+use crate::api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, KeepAlive};
 use crate::runner::wire::{Embed, Embedded};
 use crate::server::app::{App, Caller, Heard, hear, options};
 use crate::server::body;
@@ -48,13 +46,17 @@ async fn compute(
 ) -> Result<Done, ApiError> {
     let count = wanted.inputs.len();
     if count > INPUTS {
-        return Err(ApiError::bad(format!("input: {count} texts are more than {INPUTS}")));
+        return Err(ApiError::bad(format!(
+            "input: {count} texts are more than {INPUTS}"
+        )));
     }
     let model = app.find(wanted.model).await?;
     let options = options(&model, wanted.options, FIELDS, heard)?;
     let window = app.window(&model, &options, heard);
     heard.check()?;
-    let lease = app.acquire(&model, &options, window, wanted.keep_alive).await?;
+    let lease = app
+        .acquire(&model, &options, window, wanted.keep_alive)
+        .await?;
     let waited = lease.waited;
     if wanted.inputs.is_empty() {
         let embedded = Embedded::default();
@@ -69,8 +71,15 @@ async fn compute(
     let embedded: Embedded = lease.client.ask("/embed", &request).await?;
     let tokens = embedded.tokens.iter().sum();
     app.metrics.embedded(count as u64, tokens);
-    if embedded.vectors.iter().flatten().any(|number| !number.is_finite()) {
-        return Err(ApiError::internal("the model computed embeddings that are not numbers"));
+    if embedded
+        .vectors
+        .iter()
+        .flatten()
+        .any(|number| !number.is_finite())
+    {
+        return Err(ApiError::internal(
+            "the model computed embeddings that are not numbers",
+        ));
     }
     for at in &embedded.truncated {
         heard.warn(format!("input[{at}] was cut: it was too long"));
@@ -155,7 +164,9 @@ pub(crate) async fn openai(
         None | Some("float") => false,
         Some("base64") => true,
         Some(_) => {
-            return Err(ApiError::bad("encoding_format: it must be \"float\" or \"base64\""));
+            return Err(ApiError::bad(
+                "encoding_format: it must be \"float\" or \"base64\"",
+            ));
         }
     };
     let inputs = request.input.into_vec();

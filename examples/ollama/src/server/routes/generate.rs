@@ -22,8 +22,22 @@ use crate::server::prompt::{self, Rendered};
 use crate::server::reply;
 
 const FIELDS: &[&str] = &[
-    "model", "prompt", "suffix", "system", "template", "context", "stream", "raw", "format",
-    "keep_alive", "images", "think", "truncate", "shift", "logprobs", "top_logprobs",
+    "model",
+    "prompt",
+    "suffix",
+    "system",
+    "template",
+    "context",
+    "stream",
+    "raw",
+    "format",
+    "keep_alive",
+    "images",
+    "think",
+    "truncate",
+    "shift",
+    "logprobs",
+    "top_logprobs",
 ];
 
 pub(crate) async fn generate(
@@ -87,8 +101,7 @@ pub(crate) async fn generate(
         rendered.format = None;
     }
     let thinks = think.is_some_and(Think::is_on);
-    let constraint =
-        kind.map(|kind| infer::constrain(kind, rendered.format.as_ref(), thinks));
+    let constraint = kind.map(|kind| infer::constrain(kind, rendered.format.as_ref(), thinks));
     let ask = Ask {
         model,
         rendered,
@@ -161,12 +174,16 @@ fn render(
         let broken = |why: &String| ApiError::bad(format!("the model's template: {why}"));
         model.template.as_ref().map_err(broken)?
     } else {
-        let wrong = |error: llamakit::Error| ApiError::bad(format!("template: {}", error.message()));
+        let wrong =
+            |error: llamakit::Error| ApiError::bad(format!("template: {}", error.message()));
         given = ChatTemplate::go(&request.template).map_err(wrong)?;
         &given
     };
     if !request.suffix.is_empty() {
-        return Ok((prompt::fill(model, template, &request.prompt, &request.suffix)?, None));
+        return Ok((
+            prompt::fill(model, template, &request.prompt, &request.suffix)?,
+            None,
+        ));
     }
     let mut messages = Vec::new();
     let system = match request.system.as_str() {
@@ -184,4 +201,3 @@ fn render(
     let conversation = prompt::conversation(&messages, &[], think);
     Ok((rendered, Some((template.clone(), conversation))))
 }
-

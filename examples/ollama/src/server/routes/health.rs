@@ -15,8 +15,10 @@ pub(crate) async fn root() -> &'static str {
     "Ollama is running"
 }
 
-pub(crate) async fn version() -> Result<Response, ApiError> {
-    reply::json(&json!({ "version": crate::VERSION }))
+/// Commands on this machine see by `store` whether theirs is the server's.
+pub(crate) async fn version(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let store = app.models.store().identity();
+    reply::json(&json!({ "version": crate::VERSION, "store": store }))
 }
 
 pub(crate) async fn live() -> &'static str {

@@ -230,7 +230,9 @@ pub(crate) async fn put_blob(
     };
     // The end of the pieces is the end of the file, so a file that broke off is told by its digest.
     drop(sender);
-    let written = writing.await.map_err(|_| ApiError::internal("the server failed"))?;
+    let written = writing
+        .await
+        .map_err(|_| ApiError::internal("the server failed"))?;
     sent?;
     written?;
     Ok(reply::empty(StatusCode::CREATED))
@@ -244,13 +246,18 @@ fn write(
     let mut writer = store.writer()?;
     while let Some(piece) = pieces.blocking_recv() {
         writer.write_all(&piece).map_err(|error| {
-            Error::new(Kind::Storage, format!("cannot write the blob: {}", error.kind()))
+            Error::new(
+                Kind::Storage,
+                format!("cannot write the blob: {}", error.kind()),
+            )
         })?;
     }
     match writer.finish(Some(digest)) {
         Ok(_) => Ok(()),
         // It is the client's.
-        Err(error) if error.kind() == Kind::Damaged => Err(Error::new(Kind::Invalid, error.to_string())),
+        Err(error) if error.kind() == Kind::Damaged => {
+            Err(Error::new(Kind::Invalid, error.to_string()))
+        }
         Err(error) => Err(error),
     }
 }

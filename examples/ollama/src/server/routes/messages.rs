@@ -14,7 +14,9 @@ use serde_json::{Map, Value, json};
 
 use super::chat::{Begun, Talk, talk, whole_messages};
 use super::openai::{add_warnings, format_of};
-use crate::api::anthropic::{MessageParam, MessagesRequest, ThinkingParam, ToolChoiceParam, ToolParam};
+use crate::api::anthropic::{
+    MessageParam, MessagesRequest, ThinkingParam, ToolChoiceParam, ToolParam,
+};
 use crate::api::{CalledFunction, Message, Think, ThinkLevel, ToolCall};
 use crate::runner::wire::{Prompt, Tokenize, Tokenized};
 use crate::server::app::{App, Caller, Heard, blocking, hear, options};
@@ -36,24 +38,32 @@ fn text_of(at: &str, value: &Value) -> Result<String, ApiError> {
                     Some("text") => block["text"]
                         .as_str()
                         .ok_or_else(|| ApiError::bad(format!("{field}.text: it must be a text"))),
-                    Some("image") => {
-                        Err(ApiError::bad(format!("{field}: this server can't see images")))
-                    }
+                    Some("image") => Err(ApiError::bad(format!(
+                        "{field}: this server can't see images"
+                    ))),
                     Some(_) => Ok(""),
                     None => Err(ApiError::bad(format!("{field}.type: it must be a text"))),
                 }
             });
             texts.collect::<Result<String, ApiError>>()
         }
-        _ => Err(ApiError::bad(format!("{at}: it must be a text or a list of blocks"))),
+        _ => Err(ApiError::bad(format!(
+            "{at}: it must be a text or a list of blocks"
+        ))),
     }
 }
 
 /// The messages that one of this API's is.
-fn convert(at: &str, given: &MessageParam, names: &mut Map<String, Value>) -> Result<Vec<Message>, ApiError> {
+fn convert(
+    at: &str,
+    given: &MessageParam,
+    names: &mut Map<String, Value>,
+) -> Result<Vec<Message>, ApiError> {
     let role = given.role.to_lowercase();
     if !["user", "assistant", "system"].contains(&role.as_str()) {
-        return Err(ApiError::bad(format!("{at}.role: it must be user or assistant")));
+        return Err(ApiError::bad(format!(
+            "{at}.role: it must be user or assistant"
+        )));
     }
     let mut said = Message::new(&role, "");
     let mut results = Vec::new();
@@ -63,7 +73,11 @@ fn convert(at: &str, given: &MessageParam, names: &mut Map<String, Value>) -> Re
             return Ok(vec![said]);
         }
         Value::Array(blocks) => blocks,
-        _ => return Err(ApiError::bad(format!("{at}.content: it must be a text or a list of blocks"))),
+        _ => {
+            return Err(ApiError::bad(format!(
+                "{at}.content: it must be a text or a list of blocks"
+            )));
+        }
     };
     for (number, block) in blocks.iter().enumerate() {
         let field = format!("{at}.content[{number}]");
@@ -80,7 +94,11 @@ fn convert(at: &str, given: &MessageParam, names: &mut Map<String, Value>) -> Re
                 let arguments = match &block["input"] {
                     Value::Object(arguments) => arguments.clone(),
                     Value::Null => Map::new(),
-                    _ => return Err(ApiError::bad(format!("{field}.input: it must be an object"))),
+                    _ => {
+                        return Err(ApiError::bad(format!(
+                            "{field}.input: it must be an object"
+                        )));
+                    }
                 };
                 names.insert(id.clone(), json!(name));
                 said.tool_calls.push(ToolCall {
@@ -108,11 +126,15 @@ fn convert(at: &str, given: &MessageParam, names: &mut Map<String, Value>) -> Re
                 });
             }
             Some("image" | "document") => {
-                return Err(ApiError::bad(format!("{field}: this server can't see images or documents")));
+                return Err(ApiError::bad(format!(
+                    "{field}: this server can't see images or documents"
+                )));
             }
             Some(kind) => {
                 let kind: String = kind.chars().take(40).collect();
-                return Err(ApiError::bad(format!("{field}.type: {kind:?} is not supported")));
+                return Err(ApiError::bad(format!(
+                    "{field}.type: {kind:?} is not supported"
+                )));
             }
             None => return Err(ApiError::bad(format!("{field}.type: it must be a text"))),
         }
@@ -127,7 +149,10 @@ fn convert(at: &str, given: &MessageParam, names: &mut Map<String, Value>) -> Re
 }
 
 /// The conversation of a request, and its tools.
-fn conversation(request: &MessagesRequest, heard: &mut Heard) -> Result<(Vec<Message>, Vec<Value>), ApiError> {
+fn conversation(
+    request: &MessagesRequest,
+    heard: &mut Heard,
+) -> Result<(Vec<Message>, Vec<Value>), ApiError> {
     let mut messages = Vec::new();
     if let Some(system) = &request.system {
         let text = text_of("system", system)?;
@@ -150,7 +175,9 @@ fn tool_of(at: usize, tool: &ToolParam, heard: &mut Heard) -> Result<Option<Valu
     let kind = tool.kind.as_deref().unwrap_or("custom");
     if kind != "custom" {
         let kind: String = kind.chars().take(40).collect();
-        heard.warn(format!("tools[{at}]: {kind:?} is a tool of Anthropic's own and is left out"));
+        heard.warn(format!(
+            "tools[{at}]: {kind:?} is a tool of Anthropic's own and is left out"
+        ));
         return Ok(None);
     }
     if tool.name.is_empty() {
@@ -160,7 +187,9 @@ fn tool_of(at: usize, tool: &ToolParam, heard: &mut Heard) -> Result<Option<Valu
         None | Some(Value::Null) => json!({ "type": "object", "properties": {} }),
         Some(schema @ Value::Object(_)) => schema.clone(),
         Some(_) => {
-            return Err(ApiError::bad(format!("tools[{at}].input_schema: it must be an object")));
+            return Err(ApiError::bad(format!(
+                "tools[{at}].input_schema: it must be an object"
+            )));
         }
     };
     Ok(Some(json!({
@@ -185,18 +214,25 @@ fn choice(given: Option<&ToolChoiceParam>) -> Result<ToolChoice, ApiError> {
             Some(name) => Ok(ToolChoice::Function(name.clone())),
             None => Err(ApiError::bad("tool_choice.name: it is required")),
         },
-        _ => Err(ApiError::bad("tool_choice.type: it must be auto, any, tool or none")),
+        _ => Err(ApiError::bad(
+            "tool_choice.type: it must be auto, any, tool or none",
+        )),
     }
 }
 
-fn think(thinking: Option<&ThinkingParam>, effort: Option<&str>) -> Result<Option<Think>, ApiError> {
+fn think(
+    thinking: Option<&ThinkingParam>,
+    effort: Option<&str>,
+) -> Result<Option<Think>, ApiError> {
     match thinking.map(|thinking| thinking.kind.as_str()) {
         None => {}
         Some("enabled") => return Ok(Some(Think::Switch(true))),
         Some("disabled") => return Ok(Some(Think::Switch(false))),
         Some("adaptive") => {}
         Some(_) => {
-            return Err(ApiError::bad("thinking.type: it must be enabled, adaptive or disabled"));
+            return Err(ApiError::bad(
+                "thinking.type: it must be enabled, adaptive or disabled",
+            ));
         }
     }
     let level = match effort.map(|effort| effort.trim().to_lowercase()).as_deref() {
@@ -232,7 +268,10 @@ pub(crate) async fn messages(
     }
     let (said, tools) = conversation(&request, &mut heard)?;
     let config = request.output_config.as_ref();
-    let think = think(request.thinking.as_ref(), config.and_then(|config| config.effort.as_deref()))?;
+    let think = think(
+        request.thinking.as_ref(),
+        config.and_then(|config| config.effort.as_deref()),
+    )?;
     let format = match config.and_then(|config| config.format.as_ref()) {
         None => None,
         Some(format) => {
@@ -277,7 +316,8 @@ pub(crate) async fn messages(
         let (chunk, end) = answering.whole().await?;
         let mut content = Vec::new();
         if !chunk.thinking.is_empty() {
-            content.push(json!({ "type": "thinking", "thinking": chunk.thinking, "signature": "" }));
+            content
+                .push(json!({ "type": "thinking", "thinking": chunk.thinking, "signature": "" }));
         }
         if !chunk.content.is_empty() {
             content.push(json!({ "type": "text", "text": chunk.content }));
@@ -352,7 +392,10 @@ impl Head {
     }
 
     fn stop_reason<'e>(&self, end: &'e End, calls: bool) -> (&'static str, Option<&'e str>) {
-        let stop = end.stop.as_deref().filter(|stop| self.stops.iter().any(|one| one == stop));
+        let stop = end
+            .stop
+            .as_deref()
+            .filter(|stop| self.stops.iter().any(|one| one == stop));
         match (end.reason, stop) {
             _ if calls => ("tool_use", None),
             (_, Some(stop)) => ("stop_sequence", Some(stop)),
@@ -390,7 +433,10 @@ impl Writer {
 
     fn begin(&self) -> Bytes {
         let message = self.head.message(Vec::new());
-        reply::event("message_start", &json!({ "type": "message_start", "message": message }))
+        reply::event(
+            "message_start",
+            &json!({ "type": "message_start", "message": message }),
+        )
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
@@ -403,7 +449,8 @@ impl Writer {
     }
 
     fn start(&self, out: &mut Vec<u8>, block: Value) {
-        let start = json!({ "type": "content_block_start", "index": self.index, "content_block": block });
+        let start =
+            json!({ "type": "content_block_start", "index": self.index, "content_block": block });
         out.extend_from_slice(&reply::event("content_block_start", &start));
     }
 
@@ -417,10 +464,16 @@ impl Writer {
         if !chunk.thinking.is_empty() {
             if self.open != Open::Thinking {
                 self.close(&mut out);
-                self.start(&mut out, json!({ "type": "thinking", "thinking": "", "signature": "" }));
+                self.start(
+                    &mut out,
+                    json!({ "type": "thinking", "thinking": "", "signature": "" }),
+                );
                 self.open = Open::Thinking;
             }
-            self.delta(&mut out, json!({ "type": "thinking_delta", "thinking": chunk.thinking }));
+            self.delta(
+                &mut out,
+                json!({ "type": "thinking_delta", "thinking": chunk.thinking }),
+            );
         }
         if !chunk.content.is_empty() {
             if self.open != Open::Text {
@@ -428,7 +481,10 @@ impl Writer {
                 self.start(&mut out, json!({ "type": "text", "text": "" }));
                 self.open = Open::Text;
             }
-            self.delta(&mut out, json!({ "type": "text_delta", "text": chunk.content }));
+            self.delta(
+                &mut out,
+                json!({ "type": "text_delta", "text": chunk.content }),
+            );
         }
         for call in &chunk.tool_calls {
             self.calls = true;
@@ -436,7 +492,10 @@ impl Writer {
             let block = json!({ "type": "tool_use", "id": call.id, "name": call.function.name, "input": {} });
             self.start(&mut out, block);
             let arguments = Value::Object(call.function.arguments.clone()).to_string();
-            self.delta(&mut out, json!({ "type": "input_json_delta", "partial_json": arguments }));
+            self.delta(
+                &mut out,
+                json!({ "type": "input_json_delta", "partial_json": arguments }),
+            );
             // It is closed like the others.
             self.open = Open::Text;
             self.close(&mut out);
@@ -455,7 +514,10 @@ impl Writer {
         });
         notes(&mut delta, end);
         out.extend_from_slice(&reply::event("message_delta", &delta));
-        out.extend_from_slice(&reply::event("message_stop", &json!({ "type": "message_stop" })));
+        out.extend_from_slice(&reply::event(
+            "message_stop",
+            &json!({ "type": "message_stop" }),
+        ));
         out.into()
     }
 }
@@ -488,7 +550,9 @@ pub(crate) async fn count_tokens(
         })
         .await?
     };
-    let lease = app.acquire(&model, &options, window, request.keep_alive).await?;
+    let lease = app
+        .acquire(&model, &options, window, request.keep_alive)
+        .await?;
     let ask = Tokenize {
         prompt: rendered,
         add_special: true,

@@ -68,10 +68,14 @@ pub(crate) const TABLE: &[(&str, Access)] = &[
 ];
 
 fn entry(path: &str) -> Option<&'static (&'static str, Access)> {
-    TABLE.iter().find(|(known, _)| match known.strip_suffix('*') {
-        Some(before) => path.strip_prefix(before).is_some_and(|rest| !rest.is_empty()),
-        None => *known == path,
-    })
+    TABLE
+        .iter()
+        .find(|(known, _)| match known.strip_suffix('*') {
+            Some(before) => path
+                .strip_prefix(before)
+                .is_some_and(|rest| !rest.is_empty()),
+            None => *known == path,
+        })
 }
 
 /// What it takes to be let in. What is not known takes all there is.

@@ -34,7 +34,11 @@ pub(crate) async fn tags(State(app): State<Arc<App>>) -> Result<Response, ApiErr
             error: broken.error.to_string(),
         });
         reply::json(&ListResponse {
-            models: listing.models.iter().map(|entry| listed(&store, entry)).collect(),
+            models: listing
+                .models
+                .iter()
+                .map(|entry| listed(&store, entry))
+                .collect(),
             broken: broken.collect(),
         })
     })
@@ -65,7 +69,10 @@ pub(crate) async fn openai_list(State(app): State<Arc<App>>) -> Result<Response,
     let store = app.models.store().clone();
     blocking(move || {
         let listing = store.list()?;
-        let models = listing.models.iter().map(|entry| openai_model(&entry.name, clock::unix(entry.modified)));
+        let models = listing
+            .models
+            .iter()
+            .map(|entry| openai_model(&entry.name, clock::unix(entry.modified)));
         reply::json(&json!({ "object": "list", "data": models.collect::<Vec<_>>() }))
     })
     .await
@@ -98,7 +105,9 @@ fn openai_model(name: &Name, created: u64) -> serde_json::Value {
 /// The name in the case in which it is stored.
 fn existing(store: &Store, asked: &str) -> Result<Name, ApiError> {
     let name = parse_name(asked)?;
-    store.resolve(&name).map_err(|error| not_found(error, asked))
+    store
+        .resolve(&name)
+        .map_err(|error| not_found(error, asked))
 }
 
 fn not_found(error: Error, asked: &str) -> ApiError {
@@ -131,11 +140,19 @@ pub(crate) async fn show(
             options: request.options.unwrap_or_default(),
             go_template: Some(models.go_templates()),
         };
-        let shown = Info::read_with(models.store(), &name, &view)?;
-        for warning in &shown.warnings {
-            tracing::warn!(%name, %warning, "show");
-        }
-        reply::json(&shown)
+        let read = || {
+            let shown = Info::read_with(models.store(), &name, &view)?;
+            for warning in &shown.warnings {
+                tracing::warn!(%name, %warning, "show");
+            }
+            reply::bytes_of(&shown)
+        };
+        let plain = !view.verbose && view.system.is_none() && view.options.is_empty();
+        let bytes = match plain {
+            true => models.shown(&name, read)?,
+            false => read()?,
+        };
+        Ok(reply::json_bytes(bytes))
     })
     .await
 }
@@ -146,9 +163,9 @@ pub(crate) async fn ps(State(app): State<Arc<App>>) -> Result<Response, ApiError
         (Some(expires), _) => expires,
         (None, KeepAlive::Forever) => clock::never(),
         // It is busy: it stays this long from now at least.
-        (None, KeepAlive::For(time)) => {
-            std::time::SystemTime::now().checked_add(time).unwrap_or_else(clock::never)
-        }
+        (None, KeepAlive::For(time)) => std::time::SystemTime::now()
+            .checked_add(time)
+            .unwrap_or_else(clock::never),
     };
     loaded.sort_by_key(|model| std::cmp::Reverse(until(model)));
     let models = loaded.iter().map(|model| RunningModel {
@@ -199,13 +216,19 @@ pub(crate) async fn copy(
             let shown = crate::server::model::shown(text);
             ApiError::bad(format!("{field} {shown:?} is invalid"))
         };
-        let source = Name::parse(&request.source)
-            .map_err(|_| invalid("source", &request.source))?;
+        let source =
+            Name::parse(&request.source).map_err(|_| invalid("source", &request.source))?;
         let destination = Name::parse(&request.destination)
             .map_err(|_| invalid("destination", &request.destination))?;
         store
             .copy(&source, &destination)
-            .map_err(|error| not_found(error, &request.source))?;
+            .map_err(|error| match error.kind() {
+                // Ollama words it so here, and otherwise elsewhere.
+                Kind::NotFound => {
+                    ApiError::not_found(format!("model {:?} not found", request.source))
+                }
+                _ => error.into(),
+            })?;
         Ok(reply::empty(StatusCode::OK))
     })
     .await
@@ -223,21 +246,25 @@ pub(crate) async fn delete(
         request.model = std::mem::take(&mut request.name);
     }
     let store = app.models.store().clone();
+    let loaded = app.scheduler.loaded();
     let key = blocking(move || {
         let name = existing(&store, &request.model)?;
-        let (key, others) = match store.manifest(&name) {
-            Err(_) => (None, true),
-            Ok((manifest, _)) => {
-                let key = key_of(&manifest);
-                let others = store.list()?.models.into_iter();
-                let mut others = others.filter(|entry| entry.name != name);
-                let shared = others.any(|entry| key_of(&entry.manifest) == key);
-                (Some(key), shared)
-            }
-        };
-        store.remove(&name).map_err(|error| not_found(error, &request.model))?;
-        // Another name of the same weights keeps them loaded.
-        Ok(key.filter(|_| !others))
+        // What is broken is loaded by nobody.
+        let key = store
+            .manifest(&name)
+            .ok()
+            .map(|(manifest, _)| key_of(&manifest));
+        store
+            .remove(&name)
+            .map_err(|error| not_found(error, &request.model))?;
+        let shown = name.to_string();
+        let loaded_so = loaded.iter().any(|model| model.card.name == shown);
+        let left = store.list()?.models;
+        let same = left
+            .iter()
+            .any(|entry| Some(key_of(&entry.manifest)) == key);
+        // Another name of the same weights keeps them loaded, if they were loaded by it.
+        Ok(key.filter(|_| loaded_so || !same))
     })
     .await?;
     if let Some(key) = key {

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use llamakit::chat::ToolChoice;
 use serde_json::{Map, Value, json};
@@ -115,7 +116,9 @@ pub(super) fn format_of(
         "json_object" => Ok(Some(ConstraintKind::JsonObject)),
         "json_schema" => match schema {
             Some(schema @ Value::Object(_)) => Ok(Some(ConstraintKind::JsonSchema(schema.clone()))),
-            _ => Err(ApiError::bad(format!("{at}: json_schema needs a schema, an object"))),
+            _ => Err(ApiError::bad(format!(
+                "{at}: json_schema needs a schema, an object"
+            ))),
         },
         _ => Err(ApiError::bad(format!(
             "{at}: type must be text, json_object or json_schema"
@@ -127,7 +130,10 @@ fn response_format(format: Option<&ResponseFormat>) -> Result<Option<ConstraintK
     let Some(format) = format else {
         return Ok(None);
     };
-    let schema = format.json_schema.as_ref().and_then(|named| named.schema.as_ref());
+    let schema = format
+        .json_schema
+        .as_ref()
+        .and_then(|named| named.schema.as_ref());
     format_of("response_format", &format.kind, schema)
 }
 
@@ -147,8 +153,11 @@ pub(super) fn tool_choice(choice: Option<&Value>) -> Result<ToolChoice, ApiError
             _ => Err(wrong()),
         },
         Some(object) => {
-            let name = object["function"]["name"].as_str().or(object["name"].as_str());
-            name.map(|name| ToolChoice::Function(name.to_owned())).ok_or_else(wrong)
+            let name = object["function"]["name"]
+                .as_str()
+                .or(object["name"].as_str());
+            name.map(|name| ToolChoice::Function(name.to_owned()))
+                .ok_or_else(wrong)
         }
     }
 }
@@ -159,14 +168,18 @@ fn logit_bias(given: Option<&Map<String, Value>>) -> Result<Vec<(i32, f32)>, Api
         return Ok(Vec::new());
     };
     if given.len() > 1024 {
-        return Err(ApiError::bad("logit_bias: there may be 1024 tokens at most"));
+        return Err(ApiError::bad(
+            "logit_bias: there may be 1024 tokens at most",
+        ));
     }
     let bias = given.iter().map(|(token, bias)| {
         let token = token.parse().ok().filter(|token| *token >= 0);
         let bias = bias.as_f64().filter(|bias| bias.abs() <= 100.0);
         let both = token.zip(bias).map(|(token, bias)| (token, bias as f32));
         both.ok_or_else(|| {
-            ApiError::bad("logit_bias: it must have numbers from -100 to 100 by the number of the token")
+            ApiError::bad(
+                "logit_bias: it must have numbers from -100 to 100 by the number of the token",
+            )
         })
     });
     bias.collect()
@@ -197,7 +210,10 @@ fn messages(given: &[ChatMessage]) -> Result<Vec<Message>, ApiError> {
             "tool" => message.name.clone().unwrap_or_else(|| name_of(given, &id)),
             _ => String::new(),
         };
-        let reasoning = message.reasoning.clone().or(message.reasoning_content.clone());
+        let reasoning = message
+            .reasoning
+            .clone()
+            .or(message.reasoning_content.clone());
         messages.push(Message {
             role: match message.role.to_lowercase().as_str() {
                 "developer" => "system".to_owned(),
@@ -230,7 +246,7 @@ fn call_of(field: &str, call: &ChatToolCall, at: usize) -> Result<ToolCall, ApiE
 /// The tool of the call with this id: the last one, where an id was used twice.
 fn name_of(messages: &[ChatMessage], id: &str) -> String {
     let calls = messages.iter().flat_map(|message| &message.tool_calls);
-    let call = calls.filter(|call| !id.is_empty() && call.id == id).last();
+    let call = calls.rev().find(|call| !id.is_empty() && call.id == id);
     call.map_or_else(String::new, |call| call.function.name.clone())
 }
 
@@ -250,7 +266,9 @@ fn content(at: &str, content: Option<&Value>, optional: bool) -> Result<String, 
                     }
                     Some("refusal") => text.extend(part["refusal"].as_str()),
                     Some("image_url" | "input_image") => {
-                        return Err(ApiError::bad(format!("{field}: this server can't see images")));
+                        return Err(ApiError::bad(format!(
+                            "{field}: this server can't see images"
+                        )));
                     }
                     Some("input_audio") => {
                         return Err(ApiError::bad(format!("{field}: this server can't hear")));
@@ -273,7 +291,9 @@ fn content(at: &str, content: Option<&Value>, optional: bool) -> Result<String, 
 /// How many answers are asked for.
 fn answers(n: Option<i64>) -> Result<usize, ApiError> {
     let n = n.unwrap_or(1);
-    let count = usize::try_from(n).ok().filter(|_| (1..=ANSWERS).contains(&n));
+    let count = usize::try_from(n)
+        .ok()
+        .filter(|_| (1..=ANSWERS).contains(&n));
     count.ok_or_else(|| ApiError::bad(format!("n: it must be a number from 1 to {ANSWERS}")))
 }
 
@@ -298,7 +318,10 @@ pub(crate) async fn chat(
     }
     let count = answers(request.n)?;
     let logprobs = infer::logprobs(request.logprobs, request.top_logprobs)?;
-    let effort_text = request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
+    let effort_text = request
+        .reasoning
+        .as_ref()
+        .and_then(|reasoning| reasoning.effort.as_deref());
     let think = effort(effort_text.or(request.reasoning_effort.as_deref()))?;
     let mut values = request.option_values();
     if let Some(limit) = request.max_completion_tokens {
@@ -369,7 +392,9 @@ pub(crate) async fn chat(
         answer["choices"] = json!(choices.collect::<Vec<_>>());
         return finish_whole(answer, done, count);
     }
-    let include_usage = request.stream_options.is_some_and(|options| options.include_usage);
+    let include_usage = request
+        .stream_options
+        .is_some_and(|options| options.include_usage);
     let shape = Shape {
         head,
         object: "chat.completion.chunk",
@@ -497,8 +522,7 @@ impl Shape {
 
 /// The parts of all answers as they come, then what they took.
 async fn stream(started: Vec<Answering>, shape: Shape) -> Result<Response, ApiError> {
-    let mut numbered: Vec<std::pin::Pin<Box<dyn Stream<Item = (usize, Result<Item, ApiError>)> + Send>>> =
-        Vec::new();
+    let mut numbered: Vec<BoxStream<'static, (usize, Result<Item, ApiError>)>> = Vec::new();
     for (index, mut answering) in started.into_iter().enumerate() {
         // What fails before the first part has a status of its own.
         let first = answering.next().await.transpose()?;
@@ -537,7 +561,10 @@ impl<S: Stream<Item = (usize, Result<Item, ApiError>)> + Unpin> Streaming<S> {
         }
         match self.items.next().await {
             Some((index, Ok(Item::Chunk(chunk)))) => {
-                let first = self.begun.get_mut(index).is_some_and(|begun| !std::mem::replace(begun, true));
+                let first = self
+                    .begun
+                    .get_mut(index)
+                    .is_some_and(|begun| !std::mem::replace(begun, true));
                 if let Some(calls) = self.calls.get_mut(index) {
                     *calls |= !chunk.tool_calls.is_empty();
                 }
@@ -547,7 +574,11 @@ impl<S: Stream<Item = (usize, Result<Item, ApiError>)> + Unpin> Streaming<S> {
                 let calls = self.calls.get(index).copied().unwrap_or(false);
                 let mut out = Vec::new();
                 // An empty answer begins all the same.
-                if self.begun.get_mut(index).is_some_and(|begun| !std::mem::replace(begun, true)) {
+                if self
+                    .begun
+                    .get_mut(index)
+                    .is_some_and(|begun| !std::mem::replace(begun, true))
+                {
                     out.extend_from_slice(&self.shape.part(index, &Chunk::default(), true));
                 }
                 out.extend_from_slice(&self.shape.end(index, &end, calls));
@@ -581,7 +612,10 @@ fn old_logprobs(tokens: &[Logprob]) -> Value {
         .iter()
         .map(|token| {
             let tops = token.top_logprobs.iter();
-            Value::Object(tops.map(|top| (top.token.clone(), json!(top.logprob))).collect())
+            Value::Object(
+                tops.map(|top| (top.token.clone(), json!(top.logprob)))
+                    .collect(),
+            )
         })
         .collect();
     let mut at = 0;
@@ -614,11 +648,16 @@ pub(crate) async fn completions(
         return Err(ApiError::bad("prompt: it is required"));
     }
     if prompts.len() > PROMPTS {
-        return Err(ApiError::bad(format!("prompt: there may be {PROMPTS} at most")));
+        return Err(ApiError::bad(format!(
+            "prompt: there may be {PROMPTS} at most"
+        )));
     }
     let model = app.find(&request.model).await?;
     if !model.can.complete {
-        return Err(ApiError::bad(format!("\"{}\" does not support generate", request.model)));
+        return Err(ApiError::bad(format!(
+            "\"{}\" does not support generate",
+            request.model
+        )));
     }
     let options = options(&model, Some(&values), &[], &mut heard)?;
     let mut started = Vec::new();
@@ -629,7 +668,8 @@ pub(crate) async fn completions(
             crate::server::app::blocking(move || match suffix.as_str() {
                 "" => one_turn(&model, &text),
                 suffix => {
-                    let broken = |why: &String| ApiError::bad(format!("the model's template: {why}"));
+                    let broken =
+                        |why: &String| ApiError::bad(format!("the model's template: {why}"));
                     let template = model.template.as_ref().map_err(broken)?;
                     prompt::fill(&model, template, &text, suffix)
                 }
@@ -684,7 +724,9 @@ pub(crate) async fn completions(
         answer["choices"] = json!(choices.collect::<Vec<_>>());
         return finish_whole(answer, done, count);
     }
-    let include_usage = request.stream_options.is_some_and(|options| options.include_usage);
+    let include_usage = request
+        .stream_options
+        .is_some_and(|options| options.include_usage);
     let shape = Shape {
         head,
         object: "text_completion",

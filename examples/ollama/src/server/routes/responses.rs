@@ -36,9 +36,9 @@ fn text_of(at: &str, content: &Value) -> Result<String, ApiError> {
                         .as_str()
                         .ok_or_else(|| ApiError::bad(format!("{field}.text: it must be a text"))),
                     Some("refusal") => Ok(part["refusal"].as_str().unwrap_or_default()),
-                    Some("input_image") => {
-                        Err(ApiError::bad(format!("{field}: this server can't see images")))
-                    }
+                    Some("input_image") => Err(ApiError::bad(format!(
+                        "{field}: this server can't see images"
+                    ))),
                     Some("input_file") => {
                         Err(ApiError::bad(format!("{field}: files are not supported")))
                     }
@@ -49,14 +49,20 @@ fn text_of(at: &str, content: &Value) -> Result<String, ApiError> {
             });
             texts.collect::<Result<String, ApiError>>()
         }
-        _ => Err(ApiError::bad(format!("{at}: it must be a text or a list of parts"))),
+        _ => Err(ApiError::bad(format!(
+            "{at}: it must be a text or a list of parts"
+        ))),
     }
 }
 
 /// The conversation of a request.
 fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, ApiError> {
     let mut messages = Vec::new();
-    if let Some(instructions) = request.instructions.as_ref().filter(|text| !text.is_empty()) {
+    if let Some(instructions) = request
+        .instructions
+        .as_ref()
+        .filter(|text| !text.is_empty())
+    {
         messages.push(Message::new("system", instructions));
     }
     let items = match &request.input {
@@ -75,7 +81,9 @@ fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, ApiError> {
             let wrong = || ApiError::bad(format!("{at}.{name}: it must be a text"));
             item[name].as_str().ok_or_else(wrong)
         };
-        let kind = item["type"].as_str().or_else(|| item.get("role").map(|_| "message"));
+        let kind = item["type"]
+            .as_str()
+            .or_else(|| item.get("role").map(|_| "message"));
         match kind {
             Some("message") => {
                 let role = match text("role")? {
@@ -86,9 +94,14 @@ fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, ApiError> {
                 let mut message = Message::new(role, content);
                 if role == "assistant" {
                     message.thinking = std::mem::take(&mut thinking);
-                    let calls_open = messages.last().is_some_and(|last| !last.tool_calls.is_empty());
+                    let calls_open = messages
+                        .last()
+                        .is_some_and(|last| !last.tool_calls.is_empty());
                     // Said between a call and its result: it belongs to the call.
-                    if calls_open && items.get(number + 1).is_some_and(|next| next["type"] == "function_call_output")
+                    if calls_open
+                        && items
+                            .get(number + 1)
+                            .is_some_and(|next| next["type"] == "function_call_output")
                         && let Some(last) = messages.last_mut()
                     {
                         last.content.push_str(&message.content);
@@ -131,9 +144,13 @@ fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, ApiError> {
             }
             Some("function_call_output") => {
                 let id = text("call_id")?;
-                let calls = messages.iter().flat_map(|message: &Message| &message.tool_calls);
-                let call = calls.filter(|call| call.id == id).last();
-                let name = call.map(|call| call.function.name.clone()).unwrap_or_default();
+                let calls = messages
+                    .iter()
+                    .flat_map(|message: &Message| &message.tool_calls);
+                let call = calls.rev().find(|call| call.id == id);
+                let name = call
+                    .map(|call| call.function.name.clone())
+                    .unwrap_or_default();
                 let content = text_of(&format!("{at}.output"), &item["output"])?;
                 messages.push(Message {
                     tool_name: name,
@@ -144,7 +161,9 @@ fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, ApiError> {
             Some("web_search_call") => {}
             Some(kind) => {
                 let kind: String = kind.chars().take(40).collect();
-                return Err(ApiError::bad(format!("{at}.type: {kind:?} is not supported")));
+                return Err(ApiError::bad(format!(
+                    "{at}.type: {kind:?} is not supported"
+                )));
             }
             None => return Err(ApiError::bad(format!("{at}.type: it is required"))),
         }
@@ -170,7 +189,10 @@ fn push_tool(
 ) -> Result<(), ApiError> {
     let name = || {
         let wrong = || ApiError::bad(format!("{at}.name: it must be a text"));
-        tool["name"].as_str().filter(|name| !name.is_empty()).ok_or_else(wrong)
+        tool["name"]
+            .as_str()
+            .filter(|name| !name.is_empty())
+            .ok_or_else(wrong)
     };
     match tool["type"].as_str() {
         Some("function") => {
@@ -191,13 +213,21 @@ fn push_tool(
         Some("namespace") if prefix.is_empty() => {
             let prefix = format!("{}.", name()?);
             for (number, member) in tool["tools"].as_array().into_iter().flatten().enumerate() {
-                push_tool(&format!("{at}.tools[{number}]"), &prefix, member, out, heard)?;
+                push_tool(
+                    &format!("{at}.tools[{number}]"),
+                    &prefix,
+                    member,
+                    out,
+                    heard,
+                )?;
             }
             Ok(())
         }
         Some(kind) => {
             let kind: String = kind.chars().take(40).collect();
-            heard.warn(format!("{at}: {kind:?} is a tool of OpenAI's own and is left out"));
+            heard.warn(format!(
+                "{at}: {kind:?} is a tool of OpenAI's own and is left out"
+            ));
             Ok(())
         }
         None => Err(ApiError::bad(format!("{at}.type: it must be a text"))),
@@ -213,10 +243,18 @@ pub(crate) async fn responses(
     let body = body::read(request, body::JSON).await?;
     let (request, mut heard) = hear::<ResponsesRequest>(&body, &caller)?;
     if request.previous_response_id.is_some() {
-        return Err(ApiError::bad("previous_response_id: responses are not kept; send the whole conversation"));
+        return Err(ApiError::bad(
+            "previous_response_id: responses are not kept; send the whole conversation",
+        ));
     }
-    if request.conversation.as_ref().is_some_and(|value| !value.is_null()) {
-        return Err(ApiError::bad("conversation: conversations are not kept; send the whole conversation"));
+    if request
+        .conversation
+        .as_ref()
+        .is_some_and(|value| !value.is_null())
+    {
+        return Err(ApiError::bad(
+            "conversation: conversations are not kept; send the whole conversation",
+        ));
     }
     if request.background {
         return Err(ApiError::bad("background: it is not supported"));
@@ -226,7 +264,12 @@ pub(crate) async fn responses(
         return Err(ApiError::bad("input: it must have at least one message"));
     }
     let logprobs = infer::logprobs(request.top_logprobs > 0, request.top_logprobs)?;
-    let think = effort(request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref()))?;
+    let think = effort(
+        request
+            .reasoning
+            .as_ref()
+            .and_then(|reasoning| reasoning.effort.as_deref()),
+    )?;
     let named = request.text.as_ref().and_then(|text| text.format.as_ref());
     let format = match named {
         None => None,
@@ -281,7 +324,9 @@ pub(crate) async fn responses(
         Ok(Item::End(end)) => writer.end(&end),
         Err(error) => writer.failed(&error),
     });
-    Ok(reply::events(futures_util::stream::iter([begin]).chain(events)))
+    Ok(reply::events(
+        futures_util::stream::iter([begin]).chain(events),
+    ))
 }
 
 /// The item that is being written.
@@ -306,9 +351,10 @@ impl Writer {
     fn new(request: &ResponsesRequest) -> Self {
         let format = request.text.as_ref().and_then(|text| text.format.as_ref());
         let format = format.map_or_else(|| json!({ "type": "text" }), |format| json!(format));
-        let reasoning = request.reasoning.as_ref().map(|reasoning| {
-            json!({ "effort": reasoning.effort, "summary": reasoning.summary })
-        });
+        let reasoning = request
+            .reasoning
+            .as_ref()
+            .map(|reasoning| json!({ "effort": reasoning.effort, "summary": reasoning.summary }));
         let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64).unwrap_or(1.0);
         let base = json!({
             "id": id::random("resp_", 24),
@@ -385,13 +431,19 @@ impl Writer {
                 let index = self.items.len();
                 let id = id::random("rs_", 24);
                 let item = json!({ "id": id, "type": "reasoning", "summary": [] });
-                self.say("response.output_item.added", json!({ "output_index": index, "item": item }));
+                self.say(
+                    "response.output_item.added",
+                    json!({ "output_index": index, "item": item }),
+                );
                 let part = json!({ "type": "summary_text", "text": "" });
                 self.say(
                     "response.reasoning_summary_part.added",
                     json!({ "item_id": id, "output_index": index, "summary_index": 0, "part": part }),
                 );
-                self.open = Open::Reasoning { id, text: String::new() };
+                self.open = Open::Reasoning {
+                    id,
+                    text: String::new(),
+                };
             }
             let index = self.items.len();
             if let Open::Reasoning { id, text } = &mut self.open {
@@ -429,13 +481,19 @@ impl Writer {
         let item = json!({
             "id": id, "type": "message", "status": "in_progress", "role": "assistant", "content": [],
         });
-        self.say("response.output_item.added", json!({ "output_index": index, "item": item }));
+        self.say(
+            "response.output_item.added",
+            json!({ "output_index": index, "item": item }),
+        );
         let part = json!({ "type": "output_text", "text": "", "annotations": [], "logprobs": [] });
         self.say(
             "response.content_part.added",
             json!({ "item_id": id, "output_index": index, "content_index": 0, "part": part }),
         );
-        self.open = Open::Message { id, text: String::new() };
+        self.open = Open::Message {
+            id,
+            text: String::new(),
+        };
     }
 
     fn call(&mut self, call: &ToolCall) {
@@ -455,7 +513,10 @@ impl Writer {
         let done = json!({ "item_id": id, "output_index": index, "arguments": arguments });
         self.say("response.function_call_arguments.done", done);
         let item = item("completed", &arguments);
-        self.say("response.output_item.done", json!({ "output_index": index, "item": item }));
+        self.say(
+            "response.output_item.done",
+            json!({ "output_index": index, "item": item }),
+        );
         self.items.push(item);
     }
 
@@ -484,7 +545,10 @@ impl Writer {
                 })
             }
         };
-        self.say("response.output_item.done", json!({ "output_index": index, "item": item }));
+        self.say(
+            "response.output_item.done",
+            json!({ "output_index": index, "item": item }),
+        );
         self.items.push(item);
     }
 

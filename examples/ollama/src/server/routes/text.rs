@@ -76,7 +76,9 @@ pub(crate) async fn detokenize(
     let body = body::read(request, body::JSON).await?;
     let (request, mut heard) = hear::<DetokenizeRequest>(&body, &caller)?;
     if request.tokens.len() > TOKENS {
-        return Err(ApiError::bad(format!("tokens: there may be {TOKENS} at most")));
+        return Err(ApiError::bad(format!(
+            "tokens: there may be {TOKENS} at most"
+        )));
     }
     let lease = lease(&app, &request.model, request.keep_alive, &mut heard).await?;
     let ask = Detokenize {
@@ -101,14 +103,18 @@ pub(crate) async fn rerank(
         return Err(ApiError::bad("query: it is required"));
     }
     if request.documents.len() > DOCUMENTS {
-        return Err(ApiError::bad(format!("documents: there may be {DOCUMENTS} at most")));
+        return Err(ApiError::bad(format!(
+            "documents: there may be {DOCUMENTS} at most"
+        )));
     }
     let model = app.find(&request.model).await?;
     let fields = ["model", "query", "documents", "top_n", "keep_alive"];
     let options = options(&model, request.options.as_ref(), &fields, &mut heard)?;
     let window = app.window(&model, &options, &mut heard);
     heard.check()?;
-    let lease = app.acquire(&model, &options, window, request.keep_alive).await?;
+    let lease = app
+        .acquire(&model, &options, window, request.keep_alive)
+        .await?;
     let documents: Vec<String> = request.documents.into_iter().map(|one| one.0).collect();
     let done = match documents.is_empty() {
         true => Reranked::default(),

@@ -3,26 +3,49 @@
 use serde_json::json;
 
 use super::*;
+use crate::runner::fake::Nature;
 use crate::runner::wire::{ConstraintKind, Overflow, Prompt};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_lines_as_ollama_frames_them() {
     let bench = Bench::new();
-    let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "say:hello world"})).await.ok();
+    let reply = bench
+        .post(
+            "/api/generate",
+            json!({"model": "plain", "prompt": "say:hello world"}),
+        )
+        .await
+        .ok();
     assert_eq!(reply.headers["content-type"], "application/x-ndjson");
     let lines = reply.lines();
-    let text: String = lines.iter().map(|line| line["response"].as_str().unwrap()).collect();
+    let text: String = lines
+        .iter()
+        .map(|line| line["response"].as_str().unwrap())
+        .collect();
     assert_eq!(text, "hello world");
     for line in &lines[..lines.len() - 1] {
-        assert_eq!((&line["model"], &line["done"]), (&json!("plain"), &json!(false)));
+        assert_eq!(
+            (&line["model"], &line["done"]),
+            (&json!("plain"), &json!(false))
+        );
         let members: Vec<&String> = line.as_object().unwrap().keys().collect();
         assert_eq!(members, ["model", "created_at", "response", "done"]);
         assert!(line["created_at"].as_str().unwrap().ends_with('Z'));
     }
     let last = &lines[lines.len() - 1];
-    assert_eq!((&last["response"], &last["done"]), (&json!(""), &json!(true)));
+    assert_eq!(
+        (&last["response"], &last["done"]),
+        (&json!(""), &json!(true))
+    );
     assert_eq!(last["done_reason"], "stop");
-    for number in ["total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"] {
+    for number in [
+        "total_duration",
+        "load_duration",
+        "prompt_eval_count",
+        "prompt_eval_duration",
+        "eval_count",
+        "eval_duration",
+    ] {
         assert!(last[number].as_u64().unwrap() > 0, "{number}: {last}");
     }
     assert!(!last["context"].as_array().unwrap().is_empty());
@@ -33,14 +56,35 @@ async fn comes_whole_when_asked() {
     let bench = Bench::new();
     let request = json!({"model": "plain", "prompt": "say:hello world", "stream": false});
     let reply = bench.post("/api/generate", request).await.ok();
-    assert_eq!(reply.headers["content-type"], "application/json; charset=utf-8");
+    assert_eq!(
+        reply.headers["content-type"],
+        "application/json; charset=utf-8"
+    );
     let whole = reply.json();
-    assert_eq!((&whole["response"], &whole["done"]), (&json!("hello world"), &json!(true)));
-    assert_eq!(bench.asked().prompt, Prompt::Segments(vec![
-        Piece { t: "<|user|>".into(), m: false, g: None },
-        Piece { t: "say:hello world".into(), m: true, g: None },
-        Piece { t: "<|end|>\n<|assistant|>".into(), m: false, g: None },
-    ]));
+    assert_eq!(
+        (&whole["response"], &whole["done"]),
+        (&json!("hello world"), &json!(true))
+    );
+    assert_eq!(
+        bench.asked().prompt,
+        Prompt::Segments(vec![
+            Piece {
+                t: "<|user|>".into(),
+                m: false,
+                g: None
+            },
+            Piece {
+                t: "say:hello world".into(),
+                m: true,
+                g: None
+            },
+            Piece {
+                t: "<|end|>\n<|assistant|>".into(),
+                m: false,
+                g: None
+            },
+        ])
+    );
 }
 
 use crate::runner::wire::Piece;
@@ -48,10 +92,24 @@ use crate::runner::wire::Piece;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_prompt_loads_and_unloads() {
     let bench = Bench::new();
-    let loaded = bench.post("/api/generate", json!({"model": "m"})).await.ok().json();
-    assert_eq!((&loaded["done_reason"], &loaded["response"], &loaded["done"]), (&json!("load"), &json!(""), &json!(true)));
-    assert_eq!(bench.get("/api/ps").await.json()["models"][0]["name"], "m:latest");
-    let unloaded = bench.post("/api/generate", json!({"model": "m", "keep_alive": 0})).await.ok().json();
+    let loaded = bench
+        .post("/api/generate", json!({"model": "m"}))
+        .await
+        .ok()
+        .json();
+    assert_eq!(
+        (&loaded["done_reason"], &loaded["response"], &loaded["done"]),
+        (&json!("load"), &json!(""), &json!(true))
+    );
+    assert_eq!(
+        bench.get("/api/ps").await.json()["models"][0]["name"],
+        "m:latest"
+    );
+    let unloaded = bench
+        .post("/api/generate", json!({"model": "m", "keep_alive": 0}))
+        .await
+        .ok()
+        .json();
     assert_eq!(unloaded["done_reason"], "unload");
     assert_eq!(bench.get("/api/ps").await.json()["models"], json!([]));
 }
@@ -61,13 +119,26 @@ async fn raw_prompts_go_as_they_are() {
     let bench = Bench::new();
     let request = json!({"model": "m", "prompt": "<think>|say:x", "raw": true, "stream": false});
     bench.post("/api/generate", request).await.ok();
-    assert_eq!(bench.asked().prompt, Prompt::Text("<think>|say:x".to_owned()));
-    for field in [json!({"template": "x"}), json!({"system": "x"}), json!({"context": [1]})] {
+    assert_eq!(
+        bench.asked().prompt,
+        Prompt::Text("<think>|say:x".to_owned())
+    );
+    for field in [
+        json!({"template": "x"}),
+        json!({"system": "x"}),
+        json!({"context": [1]}),
+    ] {
         let mut request = json!({"model": "m", "prompt": "x", "raw": true});
-        request.as_object_mut().unwrap().extend(field.as_object().unwrap().clone());
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(field.as_object().unwrap().clone());
         let reply = bench.post("/api/generate", request).await;
         assert_eq!(reply.status, 400);
-        assert_eq!(reply.error(), "raw mode does not support template, system, or context");
+        assert_eq!(
+            reply.error(),
+            "raw mode does not support template, system, or context"
+        );
     }
 }
 
@@ -75,35 +146,66 @@ async fn raw_prompts_go_as_they_are() {
 async fn options_reach_the_runner_and_the_models_own_stand_behind() {
     let bench = Bench::new();
     let parameters = r#"{"temperature": 0.5, "top_k": 7, "stop": ["<end>"]}"#;
-    add_with(&bench.store, "tuned", &tiny::llama(), Some(PLAIN), &[
-        (media::PARAMS, parameters),
-        (media::SYSTEM, "Be brief."),
-        (media::MESSAGES, r#"[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]"#),
-    ]);
+    add_with(
+        &bench.store,
+        "tuned",
+        &tiny::llama(),
+        Some(PLAIN),
+        &[
+            (media::PARAMS, parameters),
+            (media::SYSTEM, "Be brief."),
+            (
+                media::MESSAGES,
+                r#"[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]"#,
+            ),
+        ],
+    );
     let options = json!({
         "temperature": 0.25, "seed": 42, "num_predict": 3, "num_ctx": 256, "min_p": 0.125,
         "repeat_last_n": -1, "ignore_eos": true, "num_thread": 2,
     });
-    let request = json!({"model": "tuned", "prompt": "count:9", "options": options, "stream": false});
+    let request =
+        json!({"model": "tuned", "prompt": "count:9", "options": options, "stream": false});
     let reply = bench.post("/api/generate", request).await.ok().json();
-    assert_eq!((&reply["response"], &reply["done_reason"]), (&json!("w0 w1 w2 "), &json!("length")));
+    assert_eq!(
+        (&reply["response"], &reply["done_reason"]),
+        (&json!("w0 w1 w2 "), &json!("length"))
+    );
     assert_eq!(reply["seed"], 42);
     let asked = bench.asked();
-    assert_eq!((asked.sampling.temperature, asked.sampling.top_k), (Some(0.25), Some(7)));
-    assert_eq!((asked.sampling.seed, asked.sampling.min_p), (Some(42), Some(0.125)));
-    assert_eq!((asked.max_tokens, asked.num_ctx, asked.ignore_eos), (Some(3), Some(256), true));
+    assert_eq!(
+        (asked.sampling.temperature, asked.sampling.top_k),
+        (Some(0.25), Some(7))
+    );
+    assert_eq!(
+        (asked.sampling.seed, asked.sampling.min_p),
+        (Some(42), Some(0.125))
+    );
+    assert_eq!(
+        (asked.max_tokens, asked.num_ctx, asked.ignore_eos),
+        (Some(3), Some(256), true)
+    );
     assert_eq!(asked.sampling.repeat_last_n, Some(-1));
     assert_eq!(asked.stop, ["<end>"]);
-    let Prompt::Segments(pieces) = &asked.prompt else { panic!("{asked:?}") };
+    let Prompt::Segments(pieces) = &asked.prompt else {
+        panic!("{asked:?}")
+    };
     let text: String = pieces.iter().map(|piece| piece.t.as_str()).collect();
-    assert!(text.starts_with("<|system|>Be brief.<|end|>\n<|user|>Hi<|end|>\n<|assistant|>Yo"), "{text}");
+    assert!(
+        text.starts_with("<|system|>Be brief.<|end|>\n<|user|>Hi<|end|>\n<|assistant|>Yo"),
+        "{text}"
+    );
     let spec = bench.launcher.specs.lock().unwrap().last().unwrap().clone();
     assert_eq!((spec.load.num_thread, spec.context_length), (Some(2), 256));
     // A system message of the request's own takes the place of the model's.
-    let request = json!({"model": "tuned", "prompt": "x", "system": "Be long.", "_debug_render_only": true});
+    let request =
+        json!({"model": "tuned", "prompt": "x", "system": "Be long.", "_debug_render_only": true});
     let reply = bench.post("/api/generate", request).await.ok().json();
     let rendered = reply["_debug_info"]["rendered_template"].as_str().unwrap();
-    assert!(rendered.starts_with("<|system|>Be long.<|end|>"), "{rendered}");
+    assert!(
+        rendered.starts_with("<|system|>Be long.<|end|>"),
+        "{rendered}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,16 +215,138 @@ async fn what_is_not_understood_is_told() {
         "model": "plain", "prompt": "say:x", "stream": false, "seed": 1, "foo": 2,
         "options": {"temprature": 1, "keep_alive": 1, "low_vram": true},
     });
-    let reply = bench.post("/api/generate", request.clone()).await.ok().json();
-    let warnings: Vec<&str> = reply["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
-    for part in ["\"seed\" is ignored: it belongs into", "\"foo\"", "did you mean \"temperature\"", "\"keep_alive\" is ignored: it belongs beside", "\"low_vram\""] {
-        assert!(warnings.iter().any(|warning| warning.contains(part)), "{part}: {warnings:?}");
+    let reply = bench
+        .post("/api/generate", request.clone())
+        .await
+        .ok()
+        .json();
+    let warnings: Vec<&str> = reply["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| w.as_str().unwrap())
+        .collect();
+    for part in [
+        "\"seed\" is ignored: it belongs into",
+        "\"foo\"",
+        "did you mean \"temperature\"",
+        "\"keep_alive\" is ignored: it belongs beside",
+        "\"low_vram\"",
+    ] {
+        assert!(
+            warnings.iter().any(|warning| warning.contains(part)),
+            "{part}: {warnings:?}"
+        );
     }
     let mut strict = self::request(Method::POST, "/api/generate", request.to_string());
-    strict.headers_mut().insert("x-ollama-strict", "1".parse().unwrap());
+    strict
+        .headers_mut()
+        .insert("x-ollama-strict", "1".parse().unwrap());
     let reply = bench.send(strict).await;
     assert_eq!(reply.status, 400);
     assert!(reply.error().contains("\"seed\""));
+    // The server's administrator can want it of all; then everything is named.
+    let bench = Bench::with(&[("OLLAMA_STRICT", "1")]);
+    let reply = bench.post("/api/generate", request).await;
+    assert_eq!(reply.status, 400);
+    for name in [
+        "\"seed\"",
+        "\"foo\"",
+        "\"temprature\"",
+        "\"keep_alive\"",
+        "\"low_vram\"",
+    ] {
+        assert!(reply.error().contains(name), "{name}: {reply:?}");
+    }
+    for (path, body) in [
+        (
+            "/api/chat",
+            json!({"model": "plain", "messages": [{"role": "user", "content": "x"}], "options": {"foo": 1}}),
+        ),
+        (
+            "/api/chat",
+            json!({"model": "plain", "messages": [], "options": {"foo": 1}}),
+        ),
+        (
+            "/api/embed",
+            json!({"model": "embed", "input": "x", "foo": 1}),
+        ),
+        (
+            "/api/tokenize",
+            json!({"model": "plain", "content": "x", "foo": 1}),
+        ),
+        ("/api/show", json!({"model": "plain", "foo": 1})),
+        (
+            "/v1/chat/completions",
+            json!({"model": "plain", "messages": [{"role": "user", "content": "x"}], "foo": 1}),
+        ),
+        (
+            "/v1/completions",
+            json!({"model": "plain", "prompt": "x", "foo": 1}),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "plain", "input": "x", "foo": 1}),
+        ),
+        (
+            "/v1/messages",
+            json!({"model": "plain", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}], "foo": 1}),
+        ),
+    ] {
+        let reply = bench.post(path, body).await;
+        assert_eq!(reply.status, 400, "{path}: {reply:?}");
+        assert!(reply.body.contains("foo"), "{path}: {reply:?}");
+    }
+    assert_eq!(bench.launches(), 0);
+    bench
+        .post(
+            "/api/generate",
+            json!({"model": "plain", "prompt": "say:x", "options": {"seed": 1}}),
+        )
+        .await
+        .ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_stay_within_the_memory_that_is_set() {
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 600 << 20,
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
+    let ask = |model: &str| json!({"model": model, "prompt": "say:x", "stream": false});
+    let bench = Bench::made(
+        launcher.clone(),
+        Transfer::unavailable(),
+        &[("OLLAMA_MEMORY_BUDGET", "1GiB")],
+    );
+    add_with(&bench.store, "other", &tiny::moe(), Some(PLAIN), &[]);
+    bench.post("/api/generate", ask("plain")).await.ok();
+    bench.post("/api/generate", ask("other")).await.ok();
+    let loaded = bench.get("/api/ps").await.json();
+    assert_eq!(loaded["memory_budget"], 1_u64 << 30);
+    let names: Vec<_> = loaded["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| &model["name"])
+        .collect();
+    assert_eq!(names, ["other:latest"], "both do not fit");
+    let bench = Bench::made(
+        launcher,
+        Transfer::unavailable(),
+        &[("OLLAMA_MEMORY_BUDGET", "500MiB")],
+    );
+    let reply = bench.post("/api/generate", ask("plain")).await;
+    assert!(reply.status.is_server_error(), "{reply:?}");
+    assert!(
+        reply
+            .error()
+            .contains("requires more memory (600.0 MiB) than may be used (500.0 MiB)"),
+        "{reply:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,26 +355,52 @@ async fn formats_constrain_and_bad_ones_are_refused() {
     let request = json!({"model": "plain", "prompt": "go", "format": "json", "stream": false});
     let reply = bench.post("/api/generate", request).await.ok().json();
     assert_eq!(reply["response"], "{\"a\": 1}");
-    assert_eq!(bench.asked().constraint.unwrap().kind, ConstraintKind::JsonObject);
+    assert_eq!(
+        bench.asked().constraint.unwrap().kind,
+        ConstraintKind::JsonObject
+    );
     let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
     let request = json!({"model": "plain", "prompt": "go", "format": schema, "options": {"num_predict": 1}, "stream": false});
     let reply = bench.post("/api/generate", request).await.ok().json();
-    assert!(reply["warnings"][0].as_str().unwrap().contains("not complete"), "{reply}");
-    assert_eq!(bench.asked().constraint.unwrap().kind, ConstraintKind::JsonSchema(schema));
+    assert!(
+        reply["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("not complete"),
+        "{reply}"
+    );
+    assert_eq!(
+        bench.asked().constraint.unwrap().kind,
+        ConstraintKind::JsonSchema(schema)
+    );
     for format in [json!("yaml"), json!(5), json!([]), json!(true)] {
-        let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "x", "format": format})).await;
+        let reply = bench
+            .post(
+                "/api/generate",
+                json!({"model": "plain", "prompt": "x", "format": format}),
+            )
+            .await;
         assert_eq!(reply.status, 400);
         assert!(reply.error().starts_with("format: "), "{reply:?}");
     }
     let request = json!({"model": "plain", "prompt": "x", "format": {"uniqueItems": true}});
     let reply = bench.post("/api/generate", request).await;
-    assert_eq!((reply.status.as_u16(), reply.error().contains("/uniqueItems")), (400, true), "{reply:?}");
+    assert_eq!(
+        (
+            reply.status.as_u16(),
+            reply.error().contains("/uniqueItems")
+        ),
+        (400, true),
+        "{reply:?}"
+    );
     // Where the model thinks first, only what comes behind is constrained.
     let request = json!({"model": "m", "prompt": "go", "format": "json", "stream": false});
     bench.post("/api/generate", request).await.ok();
     let asked = bench.asked();
     assert_eq!(asked.constraint.unwrap().after.as_deref(), Some("</think>"));
-    let Prompt::Segments(pieces) = asked.prompt else { panic!() };
+    let Prompt::Segments(pieces) = asked.prompt else {
+        panic!()
+    };
     assert_eq!(pieces.last().unwrap().t, "<think>");
 }
 
@@ -164,8 +414,16 @@ async fn log_probabilities_come_with_the_text() {
     assert_eq!(tokens[0]["bytes"], json!([97, 98, 99, 100]));
     assert_eq!(tokens[0]["top_logprobs"].as_array().unwrap().len(), 2);
     for top in [-1, 21] {
-        let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "x", "top_logprobs": top})).await;
-        assert_eq!((reply.status.as_u16(), reply.error()), (400, "top_logprobs must be between 0 and 20".to_owned()));
+        let reply = bench
+            .post(
+                "/api/generate",
+                json!({"model": "plain", "prompt": "x", "top_logprobs": top}),
+            )
+            .await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.error()),
+            (400, "top_logprobs must be between 0 and 20".to_owned())
+        );
     }
 }
 
@@ -177,18 +435,35 @@ async fn a_context_goes_on_where_it_ended() {
     let request = json!({"model": "plain", "prompt": "say:two", "context": first["context"], "stream": false});
     let second = bench.post("/api/generate", request).await.ok().json();
     assert_eq!(json!(bench.asked().before), first["context"]);
-    let (first, second) = (first["context"].as_array().unwrap(), second["context"].as_array().unwrap());
+    let (first, second) = (
+        first["context"].as_array().unwrap(),
+        second["context"].as_array().unwrap(),
+    );
     assert!(second.starts_with(first) && second.len() > first.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gaps_are_filled_by_the_template_or_refused() {
     let bench = Bench::new();
-    add(&bench.store, "code", &tiny::llama(), Some("<PRE>{{ .Prompt }}<SUF>{{ .Suffix }}<MID>"));
-    let request = json!({"model": "code", "prompt": "a = ", "suffix": "\nb", "_debug_render_only": true});
+    add(
+        &bench.store,
+        "code",
+        &tiny::llama(),
+        Some("<PRE>{{ .Prompt }}<SUF>{{ .Suffix }}<MID>"),
+    );
+    let request =
+        json!({"model": "code", "prompt": "a = ", "suffix": "\nb", "_debug_render_only": true});
     let reply = bench.post("/api/generate", request).await.ok().json();
-    assert_eq!(reply["_debug_info"]["rendered_template"], "<PRE>a = <SUF>\nb<MID>");
-    let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "a", "suffix": "b"})).await;
+    assert_eq!(
+        reply["_debug_info"]["rendered_template"],
+        "<PRE>a = <SUF>\nb<MID>"
+    );
+    let reply = bench
+        .post(
+            "/api/generate",
+            json!({"model": "plain", "prompt": "a", "suffix": "b"}),
+        )
+        .await;
     assert_eq!(reply.status, 400);
     assert!(reply.error().contains("does not support insert"));
 }
@@ -205,12 +480,20 @@ async fn prompts_that_are_too_long_are_refused_with_both_counts() {
         assert_eq!(error["context_length"], 128);
         let tokens = error["prompt_tokens"].as_u64().unwrap();
         assert!(tokens > 300);
-        assert!(reply.error().contains(&format!("{tokens} tokens")), "{reply:?}");
+        assert!(
+            reply.error().contains(&format!("{tokens} tokens")),
+            "{reply:?}"
+        );
     }
-    let request = json!({"model": "plain", "prompt": "say:x", "shift": true, "options": {"num_keep": 9}});
+    let request =
+        json!({"model": "plain", "prompt": "say:x", "shift": true, "options": {"num_keep": 9}});
     bench.post("/api/generate", request).await.ok();
     assert_eq!(bench.asked().overflow, Overflow::Shift { keep: 9 });
-    assert_eq!(bench.asked().max_tokens, Some(4096), "a window that moves on has an end all the same");
+    assert_eq!(
+        bench.asked().max_tokens,
+        Some(512),
+        "a window that moves on has an end all the same"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,7 +501,13 @@ async fn a_context_longer_than_trained_is_cut_and_told() {
     let bench = Bench::new();
     let request = json!({"model": "plain", "prompt": "say:x", "stream": false, "options": {"num_ctx": 1_000_000}});
     let reply = bench.post("/api/generate", request).await.ok().json();
-    assert!(reply["warnings"][0].as_str().unwrap().contains("num_ctx 1000000"), "{reply}");
+    assert!(
+        reply["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("num_ctx 1000000"),
+        "{reply}"
+    );
     assert!(bench.asked().num_ctx.unwrap() < 1_000_000);
 }
 
@@ -226,16 +515,43 @@ async fn a_context_longer_than_trained_is_cut_and_told() {
 async fn models_that_are_not_there_or_can_not() {
     let bench = Bench::new();
     for (request, status, error) in [
-        (json!({"model": "nothere", "prompt": "x"}), 404, "model 'nothere' not found"),
-        (json!({"model": "", "prompt": "x"}), 400, "model is required"),
+        (
+            json!({"model": "nothere", "prompt": "x"}),
+            404,
+            "model 'nothere' not found",
+        ),
+        (
+            json!({"model": "", "prompt": "x"}),
+            400,
+            "model is required",
+        ),
         (json!({"prompt": "x"}), 400, "model is required"),
-        (json!({"model": "embed", "prompt": "x"}), 400, "\"embed\" does not support generate"),
-        (json!({"model": "plain", "prompt": "x", "think": true}), 400, "\"plain\" does not support thinking"),
-        (json!({"model": "plain", "prompt": "x", "images": ["aGk="]}), 400, "images: this server can't see images"),
-        (json!({"model": "gpt-oss:120b-cloud", "prompt": "x"}), 400, "model \"gpt-oss:120b-cloud\": models of ollama.com's cloud are not supported"),
+        (
+            json!({"model": "embed", "prompt": "x"}),
+            400,
+            "\"embed\" does not support generate",
+        ),
+        (
+            json!({"model": "plain", "prompt": "x", "think": true}),
+            400,
+            "\"plain\" does not support thinking",
+        ),
+        (
+            json!({"model": "plain", "prompt": "x", "images": ["aGk="]}),
+            400,
+            "images: this server can't see images",
+        ),
+        (
+            json!({"model": "gpt-oss:120b-cloud", "prompt": "x"}),
+            400,
+            "model \"gpt-oss:120b-cloud\": models of ollama.com's cloud are not supported",
+        ),
     ] {
         let reply = bench.post("/api/generate", request).await;
-        assert_eq!((reply.status.as_u16(), reply.error().as_str()), (status, error));
+        assert_eq!(
+            (reply.status.as_u16(), reply.error().as_str()),
+            (status, error)
+        );
     }
     assert_eq!(bench.launches(), 0, "nothing was loaded for them");
 }
@@ -245,20 +561,46 @@ async fn thoughts_are_told_apart() {
     let bench = Bench::new();
     let request = json!({"model": "m", "prompt": "say:<think>Easy.</think>Blue.", "stream": false});
     let reply = bench.post("/api/generate", request).await.ok().json();
-    assert_eq!((&reply["thinking"], &reply["response"]), (&json!("Easy."), &json!("Blue.")));
+    assert_eq!(
+        (&reply["thinking"], &reply["response"]),
+        (&json!("Easy."), &json!("Blue."))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_have_a_status_before_the_first_part_and_a_line_after_it() {
     let bench = Bench::new();
-    let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "bad:it broke"})).await;
-    assert_eq!((reply.status.as_u16(), reply.error()), (500, "it broke".to_owned()));
-    let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "die"})).await.ok();
+    let reply = bench
+        .post(
+            "/api/generate",
+            json!({"model": "plain", "prompt": "bad:it broke"}),
+        )
+        .await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.error()),
+        (500, "it broke".to_owned())
+    );
+    let reply = bench
+        .post("/api/generate", json!({"model": "plain", "prompt": "die"}))
+        .await
+        .ok();
     let lines = reply.lines();
     assert_eq!(lines[0]["response"], "last ");
-    assert!(lines[1]["error"].as_str().unwrap().contains("stopped unexpectedly"), "{lines:?}");
+    assert!(
+        lines[1]["error"]
+            .as_str()
+            .unwrap()
+            .contains("stopped unexpectedly"),
+        "{lines:?}"
+    );
     assert_eq!(lines.len(), 2);
     // The server lives, and the next request gets a new runner.
-    bench.post("/api/generate", json!({"model": "plain", "prompt": "say:again"})).await.ok();
+    bench
+        .post(
+            "/api/generate",
+            json!({"model": "plain", "prompt": "say:again"}),
+        )
+        .await
+        .ok();
     assert_eq!(bench.launches(), 2);
 }

@@ -23,9 +23,20 @@ async fn serve(bench: Bench) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let router = bench.router.clone();
     let done = tokio::spawn(async move {
-        listen(vec![listener], router, async move { drop(stopped.await) }, Duration::from_secs(30)).await;
+        listen(
+            vec![listener],
+            router,
+            async move { drop(stopped.await) },
+            Duration::from_secs(30),
+        )
+        .await;
     });
-    Served { bench, address, stop: Some(stop), done }
+    Served {
+        bench,
+        address,
+        stop: Some(stop),
+        done,
+    }
 }
 
 impl Served {
@@ -38,17 +49,33 @@ impl Served {
     }
 
     fn post(path: &str, body: &str) -> String {
-        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_over_a_connection() {
     let served = serve(Bench::new()).await;
-    let reply = served.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
-    assert!(reply.starts_with("HTTP/1.1 200 OK") && reply.ends_with("Ollama is running"), "{reply}");
-    let reply = served.raw(&Served::post("/api/generate", r#"{"model": "plain", "prompt": "say:hello"}"#)).await;
-    assert!(reply.contains("transfer-encoding: chunked") && reply.contains("\"done\":true"), "{reply}");
+    let reply = served
+        .raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(
+        reply.starts_with("HTTP/1.1 200 OK") && reply.ends_with("Ollama is running"),
+        "{reply}"
+    );
+    let reply = served
+        .raw(&Served::post(
+            "/api/generate",
+            r#"{"model": "plain", "prompt": "say:hello"}"#,
+        ))
+        .await;
+    assert!(
+        reply.contains("transfer-encoding: chunked") && reply.contains("\"done\":true"),
+        "{reply}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,9 +99,13 @@ async fn heads_that_are_no_http_or_too_long() {
         assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 4"), "{reply}");
     }
     // Without a Host nobody knows what the client meant.
-    let reply = served.raw("GET /api/tags HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    let reply = served
+        .raw("GET /api/tags HTTP/1.1\r\nConnection: close\r\n\r\n")
+        .await;
     assert!(reply.starts_with("HTTP/1.1 403"), "{reply}");
-    let reply = served.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    let reply = served
+        .raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await;
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
 }
 
@@ -83,7 +114,9 @@ async fn bodies_that_are_too_long_are_refused() {
     let served = serve(Bench::new()).await;
     let length = crate::server::body::JSON + 1;
     let mut stream = TcpStream::connect(served.address).await.unwrap();
-    let head = format!("POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let piece = vec![b' '; 1 << 20];
     let mut left = length;
@@ -97,7 +130,10 @@ async fn bodies_that_are_too_long_are_refused() {
     let mut reply = Vec::new();
     let _ = stream.read_to_end(&mut reply).await;
     let reply = String::from_utf8_lossy(&reply);
-    assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 413"), "{reply}");
+    assert!(
+        reply.is_empty() || reply.starts_with("HTTP/1.1 413"),
+        "{reply}"
+    );
 }
 
 /// A client that goes away stops its work at once, in the queue, while the model loads, and in the answer.
@@ -107,7 +143,10 @@ async fn a_client_that_goes_away_stops_its_work() {
     for stream_it in [true, false] {
         let body = json!({"model": "plain", "prompt": "hang", "stream": stream_it}).to_string();
         let mut stream = TcpStream::connect(served.address).await.unwrap();
-        stream.write_all(Served::post("/api/generate", &body).as_bytes()).await.unwrap();
+        stream
+            .write_all(Served::post("/api/generate", &body).as_bytes())
+            .await
+            .unwrap();
         let scheduler = &served.bench.app.scheduler;
         while scheduler.granted() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -124,7 +163,10 @@ async fn a_server_that_stops_lets_answers_end() {
     let mut served = serve(Bench::new()).await;
     let body = r#"{"model": "plain", "prompt": "slow:30 say:this takes a while"}"#;
     let mut stream = TcpStream::connect(served.address).await.unwrap();
-    stream.write_all(Served::post("/api/generate", body).as_bytes()).await.unwrap();
+    stream
+        .write_all(Served::post("/api/generate", body).as_bytes())
+        .await
+        .unwrap();
     let mut reply = vec![0; 1];
     stream.read_exact(&mut reply).await.unwrap();
     served.stop.take().unwrap().send(()).unwrap();
@@ -132,5 +174,8 @@ async fn a_server_that_stops_lets_answers_end() {
     let reply = String::from_utf8_lossy(&reply);
     assert!(reply.contains("\"done\":true"), "{reply}");
     served.done.await.unwrap();
-    assert!(TcpStream::connect(served.address).await.is_err(), "it listens no more");
+    assert!(
+        TcpStream::connect(served.address).await.is_err(),
+        "it listens no more"
+    );
 }

@@ -81,7 +81,9 @@ impl Reply {
     pub(super) fn lines(&self) -> Vec<Value> {
         assert!(self.body.ends_with('\n'), "{self:?}");
         let lines = self.body.lines();
-        lines.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+        lines
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+            .collect()
     }
 
     /// The events of a stream: name and data.
@@ -108,7 +110,10 @@ impl Reply {
     #[track_caller]
     pub(super) fn error(&self) -> String {
         assert!(!self.status.is_success(), "{self:?}");
-        self.json()["error"].as_str().unwrap_or_else(|| panic!("{self:?}")).to_owned()
+        self.json()["error"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{self:?}"))
+            .to_owned()
     }
 }
 
@@ -117,7 +122,10 @@ pub(super) fn settings(dir: &std::path::Path, more: &[(&str, &str)]) -> Settings
     let settings = Settings::read(|name| match name {
         "HOME" | "USERPROFILE" => Some(home.clone()),
         "OLLAMA_MODELS" => Some(dir.join("models").into_os_string()),
-        name => more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into()),
+        name => more
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| (*value).into()),
     });
     settings.unwrap()
 }
@@ -139,7 +147,13 @@ impl Bench {
         add(&store, "m", &tiny::llama(), Some(FULL));
         add(&store, "plain", &tiny::llama(), Some(PLAIN));
         add(&store, "embed", &tiny::bert(), None);
-        let app = serve::app(&settings, store.clone(), Arc::new(launcher.clone()), transfer).unwrap();
+        let app = serve::app(
+            &settings,
+            store.clone(),
+            Arc::new(launcher.clone()),
+            transfer,
+        )
+        .unwrap();
         Self {
             router: routes::router(Arc::clone(&app)),
             app,
@@ -151,10 +165,14 @@ impl Bench {
 
     pub(super) async fn send(&self, mut request: Request<Body>) -> Reply {
         if request.extensions().get::<Peer>().is_none() {
-            request.extensions_mut().insert(Peer("127.0.0.1:50000".parse::<SocketAddr>().unwrap()));
+            request
+                .extensions_mut()
+                .insert(Peer("127.0.0.1:50000".parse::<SocketAddr>().unwrap()));
         }
         if !request.headers().contains_key(header::HOST) {
-            request.headers_mut().insert(header::HOST, "localhost:11434".parse().unwrap());
+            request
+                .headers_mut()
+                .insert(header::HOST, "localhost:11434".parse().unwrap());
         }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -167,7 +185,8 @@ impl Bench {
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Reply {
-        self.send(request(Method::POST, path, body.to_string())).await
+        self.send(request(Method::POST, path, body.to_string()))
+            .await
     }
 
     pub(super) async fn get(&self, path: &str) -> Reply {
@@ -180,7 +199,13 @@ impl Bench {
 
     /// What the runner was asked last.
     pub(crate) fn asked(&self) -> Completion {
-        self.launcher.seen.lock().unwrap().last().expect("a runner was asked").clone()
+        self.launcher
+            .seen
+            .lock()
+            .unwrap()
+            .last()
+            .expect("a runner was asked")
+            .clone()
     }
 }
 
@@ -223,7 +248,9 @@ pub(crate) fn add_with(
     };
     let config = put(media::CONFIG, &config.to_bytes().unwrap());
     let name = Name::parse(name).unwrap();
-    store.put_manifest(&name, &Manifest::new(config, layers)).unwrap();
+    store
+        .put_manifest(&name, &Manifest::new(config, layers))
+        .unwrap();
 }
 
 /// A tool that tells the weather.
@@ -243,8 +270,7 @@ pub(super) fn weather() -> Value {
 }
 
 /// What the fake says to call it.
-pub(super) const CALL: &str =
-    "say:<tool_call>\\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\\n</tool_call>";
+pub(super) const CALL: &str = "say:<tool_call>\\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\\n</tool_call>";
 
 pub(super) fn path_of(dir: &tempfile::TempDir) -> PathBuf {
     dir.path().to_owned()

@@ -4,7 +4,13 @@ use super::*;
 
 fn hostile_digests() -> Vec<String> {
     let mut digests: Vec<String> = [
-        "sha256:../../x", "sha256:..%2f..%2fx", "sha256-", "sha256:", "md5:d41d8cd98f00b204e9800998ecf8427e", "..", "%2e%2e",
+        "sha256:../../x",
+        "sha256:..%2f..%2fx",
+        "sha256-",
+        "sha256:",
+        "md5:d41d8cd98f00b204e9800998ecf8427e",
+        "..",
+        "%2e%2e",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -20,11 +26,23 @@ async fn digests_lead_nowhere() {
     let bench = Bench::new();
     for digest in hostile_digests() {
         for method in [Method::POST, Method::HEAD] {
-            let reply = bench.send(request(method.clone(), &format!("/api/blobs/{digest}"), "x")).await;
-            assert!(matches!(reply.status.as_u16(), 400 | 404), "{method} {digest}: {reply:?}");
+            let reply = bench
+                .send(request(
+                    method.clone(),
+                    &format!("/api/blobs/{digest}"),
+                    "x",
+                ))
+                .await;
+            assert!(
+                matches!(reply.status.as_u16(), 400 | 404),
+                "{method} {digest}: {reply:?}"
+            );
         }
     }
-    let names: Vec<_> = std::fs::read_dir(bench.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> = std::fs::read_dir(bench.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(names, ["models"], "nothing was written beside the store");
 }
 
@@ -33,10 +51,26 @@ async fn digests_lead_nowhere() {
 async fn names_lead_nowhere() {
     let bench = Bench::new();
     std::fs::write(bench.dir.path().join("precious"), "x").unwrap();
-    for name in ["../precious", "../../precious", "a/../../precious", "/etc/passwd", "m:../x", "a\0b", "..:..", "C:\\x", "http://x/../../y", "~", "-m"] {
+    for name in [
+        "../precious",
+        "../../precious",
+        "a/../../precious",
+        "/etc/passwd",
+        "m:../x",
+        "a\0b",
+        "..:..",
+        "C:\\x",
+        "http://x/../../y",
+        "~",
+        "-m",
+    ] {
         for (method, path) in [
-            (Method::DELETE, "/api/delete"), (Method::POST, "/api/show"), (Method::POST, "/api/generate"),
-            (Method::POST, "/api/push"), (Method::POST, "/api/create"), (Method::POST, "/api/chat"),
+            (Method::DELETE, "/api/delete"),
+            (Method::POST, "/api/show"),
+            (Method::POST, "/api/generate"),
+            (Method::POST, "/api/push"),
+            (Method::POST, "/api/create"),
+            (Method::POST, "/api/chat"),
         ] {
             let body = json!({"model": name, "prompt": "x"}).to_string();
             let reply = bench.send(request(method, path, body)).await;
@@ -53,21 +87,46 @@ async fn errors_name_no_path() {
     // A model whose weights are gone, and one whose weights are no model.
     add(&bench.store, "gone", &tiny::moe(), None);
     let (manifest, _) = bench.store.manifest(&Name::parse("gone").unwrap()).unwrap();
-    let weights = bench.store.blob(&manifest.layer(media::MODEL).unwrap().digest).unwrap();
+    let weights = bench
+        .store
+        .blob(&manifest.layer(media::MODEL).unwrap().digest)
+        .unwrap();
     std::fs::remove_file(&weights).unwrap();
-    let (config, _) = bench.store.manifest(&Name::parse("plain").unwrap()).unwrap();
-    for (name, bytes) in [("four", &b"GGUF"[..]), ("page", b"<html>not a model</html>"), ("empty", b"")] {
+    let (config, _) = bench
+        .store
+        .manifest(&Name::parse("plain").unwrap())
+        .unwrap();
+    for (name, bytes) in [
+        ("four", &b"GGUF"[..]),
+        ("page", b"<html>not a model</html>"),
+        ("empty", b""),
+    ] {
         let (digest, size) = bench.store.put_bytes(bytes).unwrap();
         let layers = vec![Layer::new(media::MODEL, digest, size)];
-        bench.store.put_manifest(&Name::parse(name).unwrap(), &Manifest::new(config.config.clone(), layers)).unwrap();
+        bench
+            .store
+            .put_manifest(
+                &Name::parse(name).unwrap(),
+                &Manifest::new(config.config.clone(), layers),
+            )
+            .unwrap();
     }
     let dir = path_of(&bench.dir);
     for name in ["gone", "four", "page", "empty"] {
-        for path in ["/api/generate", "/api/chat", "/api/show", "/api/embed", "/v1/chat/completions"] {
+        for path in [
+            "/api/generate",
+            "/api/chat",
+            "/api/show",
+            "/api/embed",
+            "/v1/chat/completions",
+        ] {
             let body = json!({"model": name, "prompt": "x", "input": "x", "messages": [{"role": "user", "content": "x"}]});
             let reply = bench.post(path, body).await;
             assert!(!reply.status.is_success(), "{path} {name}: {reply:?}");
-            assert!(!reply.body.contains(dir.to_str().unwrap()), "{path} {name}: {reply:?}");
+            assert!(
+                !reply.body.contains(dir.to_str().unwrap()),
+                "{path} {name}: {reply:?}"
+            );
             assert!(!reply.body.contains("/blobs/"), "{path} {name}: {reply:?}");
         }
     }
@@ -79,10 +138,24 @@ async fn errors_name_no_path() {
 async fn numbers_have_ranges() {
     let bench = Bench::new();
     for (option, value) in [
-        ("num_keep", -2), ("num_ctx", -1), ("num_ctx", 1), ("num_batch", 0), ("num_thread", -1), ("num_thread", 1 << 20),
-        ("repeat_last_n", -2), ("num_predict", -3), ("top_k", -1), ("num_gpu", -2), ("draft_num_predict", -1),
+        ("num_keep", -2),
+        ("num_ctx", -1),
+        ("num_ctx", 1),
+        ("num_batch", 0),
+        ("num_thread", -1),
+        ("num_thread", 1 << 20),
+        ("repeat_last_n", -2),
+        ("num_predict", -3),
+        ("top_k", -1),
+        ("num_gpu", -2),
+        ("draft_num_predict", -1),
     ] {
-        let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "x", "options": {option: value}})).await;
+        let reply = bench
+            .post(
+                "/api/generate",
+                json!({"model": "plain", "prompt": "x", "options": {option: value}}),
+            )
+            .await;
         assert_eq!(reply.status, 400, "{option} {value}");
         assert!(reply.error().contains(option), "{reply:?}");
     }
@@ -97,11 +170,20 @@ async fn templates_are_limited() {
         "{{ range $i := .Messages }}{{ template \"x\" }}{{ end }}".to_owned(),
         "{{ ".to_owned(),
         "{{".repeat(50_000),
-        format!("{}x{}", "{{ if true }}".repeat(500), "{{ end }}".repeat(500)),
+        format!(
+            "{}x{}",
+            "{{ if true }}".repeat(500),
+            "{{ end }}".repeat(500)
+        ),
         "{{ define \"a\" }}{{ template \"a\" . }}{{ end }}{{ template \"a\" . }}".to_owned(),
         "x".repeat(1 << 20),
     ] {
-        let reply = bench.post("/api/generate", json!({"model": "plain", "prompt": "x", "template": template})).await;
+        let reply = bench
+            .post(
+                "/api/generate",
+                json!({"model": "plain", "prompt": "x", "template": template}),
+            )
+            .await;
         assert_eq!(reply.status, 400, "{reply:?}");
         assert!(reply.error().starts_with("template: "), "{reply:?}");
     }

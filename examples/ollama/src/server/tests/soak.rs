@@ -7,7 +7,9 @@ use super::*;
 
 /// How long, in seconds; more by the environment.
 fn length() -> Duration {
-    let seconds = std::env::var("OLLAMA_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var("OLLAMA_SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(5))
 }
 
@@ -22,7 +24,10 @@ struct Seen {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_at_once() {
-    let bench = Arc::new(Bench::with(&[("OLLAMA_MAX_QUEUE", "12"), ("OLLAMA_NUM_PARALLEL", "4")]));
+    let bench = Arc::new(Bench::with(&[
+        ("OLLAMA_MAX_QUEUE", "12"),
+        ("OLLAMA_NUM_PARALLEL", "4"),
+    ]));
     let seen = Arc::new(Seen::default());
     let until = Instant::now() + length();
     let number = Arc::new(AtomicUsize::new(0));
@@ -92,7 +97,12 @@ async fn everything_at_once() {
                 round += 1;
                 tokio::time::sleep(Duration::from_millis(40)).await;
                 match round % 4 {
-                    0 => drop(bench.post("/api/generate", json!({"model": "m", "keep_alive": 0})).await.ok()),
+                    0 => drop(
+                        bench
+                            .post("/api/generate", json!({"model": "m", "keep_alive": 0}))
+                            .await
+                            .ok(),
+                    ),
                     1 => drop(bench.get("/api/ps").await.ok()),
                     2 => drop(bench.get("/api/tags").await.ok()),
                     _ => drop(bench.get("/metrics").await.ok()),
@@ -105,18 +115,39 @@ async fn everything_at_once() {
     }
     meddler.await.unwrap();
     let get = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
-    assert!(get(&seen.whole) > 20, "{} whole, {} broken", get(&seen.whole), get(&seen.broken));
+    assert!(
+        get(&seen.whole) > 20,
+        "{} whole, {} broken",
+        get(&seen.whole),
+        get(&seen.broken)
+    );
     let scheduler = &bench.app.scheduler;
-    assert_eq!((scheduler.waiting(), scheduler.granted()), (0, 0), "nobody is left");
+    assert_eq!(
+        (scheduler.waiting(), scheduler.granted()),
+        (0, 0),
+        "nobody is left"
+    );
     let metrics = bench.get("/metrics").await.ok().body;
     let number = |name: &str| -> u64 {
-        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
         line.trim().parse().unwrap()
     };
     // Those who gave up may have missed the end of their answer.
     let (whole, aborted) = (get(&seen.whole), get(&seen.aborted));
     let answers = number("ollama_answers_total ");
-    assert!((whole..=whole + aborted).contains(&answers), "{answers} answers, {whole} seen, {aborted} given up");
+    assert!(
+        (whole..=whole + aborted).contains(&answers),
+        "{answers} answers, {whole} seen, {aborted} given up"
+    );
     assert!(number("ollama_generated_tokens_total ") >= get(&seen.tokens));
-    bench.post("/api/generate", json!({"model": "plain", "prompt": "say:x"})).await.ok();
+    bench
+        .post(
+            "/api/generate",
+            json!({"model": "plain", "prompt": "say:x"}),
+        )
+        .await
+        .ok();
 }

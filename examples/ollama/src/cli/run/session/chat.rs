@@ -24,9 +24,20 @@ impl Session<'_> {
                 self.messages.push(answer);
                 Ok(())
             }
-            nothing => {
+            Ok(None) => {
                 self.messages.truncate(before);
-                nothing.map(|_| ())
+                Ok(())
+            }
+            Err(error) => {
+                self.messages.truncate(before);
+                // Who left by closing the output needs no advice.
+                if error.kind() == Kind::Cancelled {
+                    return Err(error);
+                }
+                let message = format!(
+                    "{error}\nThe conversation is kept up to your message, which can be sent again."
+                );
+                Err(Error::new(error.kind(), message))
             }
         }
     }

@@ -123,9 +123,7 @@ impl<'a> Session<'a> {
             match done {
                 Ok(Next::Line) => {}
                 Ok(Next::Leave) => return Ok(()),
-                // Nobody sees any more what is said.
-                Err(error) if self.screen.broken() => return Err(error),
-                // Behind what the terminal shows for Ctrl-C.
+                // Behind what the terminal shows for Ctrl-C. Where nobody reads the output, it fails again.
                 Err(error) if error.kind() == Kind::Cancelled => self.screen.print("\n")?,
                 Err(error) => {
                     self.lost |= error.kind() == Kind::Network;
@@ -198,7 +196,7 @@ impl<'a> Session<'a> {
     /// Shows the messages that every conversation with the model begins with.
     fn replay(&mut self) -> Result<()> {
         for message in std::mem::take(&mut self.shown.messages) {
-            let columns = self.manner.wrap.then(|| self.screen.columns());
+            let columns = self.screen.columns().filter(|_| self.manner.wrap);
             match message.role.as_str() {
                 "user" => {
                     let text = Wrap::default().push(&message.content, None);

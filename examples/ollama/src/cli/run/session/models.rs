@@ -66,7 +66,13 @@ impl Session<'_> {
         if !self.options.is_empty() {
             request["parameters"] = json!(self.options);
         }
-        let messages: Vec<_> = self.shown.messages.iter().chain(&self.messages).collect();
+        // What stands first is what `system` says.
+        let said = self.messages.iter().enumerate();
+        let said = said.filter(|(at, message)| {
+            *at > 0 || message.role != "system" || message.content != self.system
+        });
+        let said = said.map(|(_, message)| message);
+        let messages: Vec<_> = self.shown.messages.iter().chain(said).collect();
         if !messages.is_empty() {
             request["messages"] = json!(messages);
         }

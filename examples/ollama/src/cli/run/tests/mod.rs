@@ -2,6 +2,7 @@
 
 mod once;
 mod session;
+mod trouble;
 
 use std::cell::RefCell;
 use std::io::{self, Write};

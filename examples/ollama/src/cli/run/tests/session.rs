@@ -6,31 +6,22 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::run::session::{Lines, Session, Typed};
-use crate::error::Kind;
 use crate::runner::wire::Prompt;
 use crate::server::tests::{PLAIN, add_with};
 use crate::store::manifest::media;
 use llamakit_testkit::tiny;
 
 /// A user who types this.
-struct User {
+pub(super) struct User {
     typed: VecDeque<Typed>,
     /// Whether each line belonged to a longer text.
     more: Vec<bool>,
     keeps: bool,
-    /// What happens before a line is typed, by its place.
-    between: Vec<(usize, Box<dyn FnMut()>)>,
 }
 
 impl Lines for User {
     fn next(&mut self, more: bool) -> Result<Typed> {
-        let at = self.more.len();
         self.more.push(more);
-        for (when, what) in &mut self.between {
-            if *when == at {
-                what();
-            }
-        }
         Ok(self.typed.pop_front().unwrap_or(Typed::End))
     }
 
@@ -39,7 +30,7 @@ impl Lines for User {
     }
 }
 
-fn user(lines: &[&str]) -> User {
+pub(super) fn user(lines: &[&str]) -> User {
     User {
         typed: lines
             .iter()
@@ -47,13 +38,12 @@ fn user(lines: &[&str]) -> User {
             .collect(),
         more: Vec::new(),
         keeps: true,
-        between: Vec::new(),
     }
 }
 
 impl Place {
     /// A conversation with the model `plain`, or what `words` say. What was written to standard output.
-    fn talk(&mut self, words: &[&str], user: &mut User) -> Result<String> {
+    pub(super) fn talk(&mut self, words: &[&str], user: &mut User) -> Result<String> {
         self.terminal = true;
         let screen = self.screen();
         let revive = || Ok(());
@@ -62,7 +52,7 @@ impl Place {
     }
 
     /// The prompts that the runner got.
-    fn prompts(&self) -> Vec<String> {
+    pub(super) fn prompts(&self) -> Vec<String> {
         let seen = self.live.bench.launcher.seen.lock().unwrap();
         let text = |prompt: &Prompt| match prompt {
             Prompt::Text(text) => text.clone(),
@@ -94,7 +84,7 @@ fn the_model_is_loaded_first_and_the_conversation_is_remembered() {
 #[test]
 fn texts_of_several_lines() {
     let mut place = Place::new();
-    let mut user = user(&[
+    let mut first = user(&[
         "\"\"\"",
         "first",
         "",
@@ -102,12 +92,12 @@ fn texts_of_several_lines() {
         "\"\"\"say:short\"\"\"",
         "/bye",
     ]);
-    let said = place.talk(&["plain"], &mut user).unwrap();
+    let said = place.talk(&["plain"], &mut first).unwrap();
     assert_eq!(said, "last\n\nshort\n\n");
-    assert_eq!(user.more, [false, true, true, true, false, false]);
+    assert_eq!(first.more, [false, true, true, true, false, false]);
     assert!(place.prompts()[0].starts_with("<|user|>first\n\nsay:last<|end|>"));
     // Ctrl-C gives the text up and says how to leave.
-    let mut user = super::session::user(&["\"\"\"", "x", "say:y"]);
+    let mut user = user(&["\"\"\"", "x", "say:y"]);
     user.typed.insert(2, Typed::Interrupt);
     let said = place.talk(&["plain"], &mut user).unwrap();
     assert_eq!(said, "Use Ctrl + d or /bye to exit.\ny\n\n");
@@ -149,6 +139,8 @@ fn what_is_set_reaches_the_request() {
         (Some(7), Some(512))
     );
     assert_eq!(seen[0].stop, ["yy", "zz"]);
+    let first = "<|system|>Be long.<|end|>\n<|user|>Hello<|end|>\n<|assistant|>";
+    assert_eq!(place.prompts()[0], first, "of two in a row the second one");
     assert!(seen[0].constraint.is_some() && seen[1].constraint.is_none());
     assert_eq!(
         place.prompts()[1],
@@ -323,10 +315,7 @@ fn a_saved_conversation_goes_on() {
     assert_eq!(said, ">>> say:hello\nhello\n\nmore\n\n");
     let prompt = place.prompts().pop().unwrap();
     let end = "<|user|>say:hello<|end|>\n<|assistant|>hello<|end|>\n<|user|>say:more<|end|>\n<|assistant|>";
-    assert!(
-        prompt.starts_with("<|system|>Be brief.") && prompt.ends_with(end),
-        "{prompt}"
-    );
+    assert_eq!(prompt, format!("<|system|>Be brief.<|end|>\n{end}"));
     let params: Value = place
         .client
         .ask(
@@ -342,157 +331,4 @@ fn a_saved_conversation_goes_on() {
             .contains("num_predict"),
         "{params}"
     );
-}
-
-#[test]
-fn a_stopped_answer_is_part_of_the_conversation() {
-    let mut place = Place::new();
-    let stop = std::sync::Arc::clone(&place.client.stop);
-    let seen = std::sync::Arc::clone(&place.live.bench.launcher.seen);
-    // Before the model says anything: as if it had not been asked.
-    let interrupt = std::thread::spawn(move || {
-        while seen.lock().unwrap().is_empty() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        stop.notify_one();
-    });
-    let said = place
-        .talk(&["plain"], &mut user(&["hang", "say:on"]))
-        .unwrap();
-    interrupt.join().unwrap();
-    assert_eq!(said, "\n\non\n\n");
-    assert_eq!(place.prompts()[1], "<|user|>say:on<|end|>\n<|assistant|>");
-    // In the middle: as far as it came.
-    let stop = std::sync::Arc::clone(&place.client.stop);
-    let out = Written::default();
-    let screen = Screen::test(
-        Box::new(Stopping(out.clone(), stop)),
-        Box::new(Written::default()),
-        false,
-    );
-    let revive = || Ok(());
-    let session = Session::begin(
-        &place.client,
-        setup(&["plain"], None).unwrap(),
-        screen,
-        &revive,
-    );
-    session
-        .unwrap()
-        .run(&mut user(&[
-            "slow:20 say:abcdefghijklmnopqrstuvwxyz",
-            "say:on",
-        ]))
-        .unwrap();
-    let said = out.text();
-    let heard = said.split("\n\n").next().unwrap();
-    assert!(!heard.is_empty() && heard.len() < 26, "{said}");
-    let remembered = format!("<|assistant|>{heard}<|end|>\n<|user|>say:on<|end|>");
-    let last = place.prompts().pop().unwrap();
-    assert!(last.contains(&remembered), "{last}");
-}
-
-/// Somebody who presses Ctrl-C at the first words, once.
-struct Stopping(Written, std::sync::Arc<tokio::sync::Notify>);
-
-impl Write for Stopping {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.text().is_empty() {
-            self.1.notify_one();
-        }
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn what_fails_is_said_and_the_conversation_stays() {
-    let mut place = Place::new();
-    let mut user = user(&["say:one", "bad:out of order", "say:two"]);
-    let said = place.talk(&["plain"], &mut user).unwrap();
-    assert_eq!(said, "one\n\ntwo\n\n");
-    assert!(
-        place.notes.text().contains("out of order"),
-        "{}",
-        place.notes.text()
-    );
-    assert_eq!(
-        place.prompts()[2],
-        "<|user|>say:one<|end|>\n<|assistant|>one<|end|>\n<|user|>say:two<|end|>\n<|assistant|>"
-    );
-}
-
-#[test]
-fn a_lost_server_is_said_and_can_come_back() {
-    let mut place = Place::new();
-    place.terminal = true;
-    let screen = place.screen();
-    let notes = place.notes.clone();
-    let tries = std::cell::Cell::new(0);
-    let revive = || {
-        tries.set(tries.get() + 1);
-        Ok(())
-    };
-    let client = Client::new(&place.live.settings).unwrap();
-    let session =
-        Session::begin(&client, setup(&["plain"], None).unwrap(), screen, &revive).unwrap();
-    place.live.stop();
-    session
-        .run(&mut user(&["say:one", "say:two", "/list", "/bye"]))
-        .unwrap();
-    let said = notes.text();
-    assert_eq!(
-        said.matches("no server answers at 127.0.0.1:").count(),
-        3,
-        "{said}"
-    );
-    assert_eq!(tries.get(), 1, "before each message once it was lost");
-}
-
-#[test]
-fn models_that_cannot_converse_are_refused() {
-    let mut place = Place::new();
-    let error = place.talk(&["embed"], &mut user(&[])).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("embedding models require input text."),
-        "{error}"
-    );
-    let error = place.talk(&["nowhere"], &mut user(&[])).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "pull model manifest: file does not exist"
-    );
-}
-
-#[test]
-fn what_nobody_reads_ends_the_conversation() {
-    struct Closed;
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let place = Place::new();
-    let screen = Screen::test(Box::new(Closed), Box::new(Written::default()), false);
-    let revive = || Ok(());
-    let session = Session::begin(
-        &place.client,
-        setup(&["plain"], None).unwrap(),
-        screen,
-        &revive,
-    );
-    let error = session
-        .unwrap()
-        .run(&mut user(&["say:one", "say:two"]))
-        .unwrap_err();
-    assert_eq!(error.kind(), Kind::Cancelled);
-    assert_eq!(place.prompts().len(), 1);
 }
