@@ -21,7 +21,10 @@ MODEL = "smollm2"
 TOOLS_MODEL = "smollm2-tools"
 UNKNOWN = "no-such-model"
 OPTIONS = {"num_predict": 16, "temperature": 0, "seed": 7}
-QUESTION = "Why is the sky blue?"
+# The model is sure of its answer, so that rounding does not change it.
+QUESTION = "Write the numbers from 1 to 50, separated by commas."
+# And here it is not.
+STORY = "Tell me a story."
 
 TOOLS_TEMPLATE = """{{- if or .System .Tools }}<|im_start|>system
 {{ .System }}

@@ -9,6 +9,7 @@ MESSAGES = [{"role": "user", "content": QUESTION}]
 ASKED = {"model": MODEL, "max_tokens": 16, "messages": MESSAGES}
 # The client has no field for it any more.
 GREEDY = {"temperature": 0}
+ANY = {"type": "any", "disable_parallel_tool_use": True}
 TOOL = {"name": "get_weather", "description": "The weather of a city", "input_schema": WEATHER}
 
 
@@ -108,7 +109,7 @@ def tool_choice_calls_and_results_are_answered():
     make_tools_model()
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
     limits = {"model": TOOLS_MODEL, "max_tokens": 80, "extra_body": GREEDY, "tools": [TOOL]}
-    for choice in [{"type": "any"}, {"type": "tool", "name": "get_weather"}]:
+    for choice in [ANY, {**ANY, "type": "tool", "name": "get_weather"}]:
         reply = client.messages.create(messages=asked, tool_choice=choice, **limits)
         calls = [block for block in reply.content if block.type == "tool_use"]
         expect(
@@ -120,7 +121,7 @@ def tool_choice_calls_and_results_are_answered():
     history = [*asked, {"role": "assistant", "content": reply.content}, result]
     reply = client.messages.create(messages=history, **{**limits, "max_tokens": 16})
     expect(reply.content, "a tool's result is not answered")
-    with client.messages.stream(messages=asked, tool_choice={"type": "any"}, **limits) as stream:
+    with client.messages.stream(messages=asked, tool_choice=ANY, **limits) as stream:
         final = stream.get_final_message()
     calls = [block for block in final.content if block.type == "tool_use"]
     expect(calls and set(calls[0].input) == {"city", "days"}, f"streamed, it gives {final.content!r}")

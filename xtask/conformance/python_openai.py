@@ -69,7 +69,7 @@ def history_and_parts_of_content():
 def tool_choice_required_calls():
     make_tools_model()
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
-    limits = {"max_tokens": 80, "temperature": 0, "seed": 7}
+    limits = {"max_tokens": 80, "temperature": 0, "seed": 7, "parallel_tool_calls": False}
     for choice in ["required", {"type": "function", "function": {"name": "get_weather"}}]:
         reply = client.chat.completions.create(
             model=TOOLS_MODEL, messages=asked, tools=[WEATHER_TOOL], tool_choice=choice, **limits
@@ -96,6 +96,7 @@ def tool_calls_stream():
         messages=asked,
         tools=[WEATHER_TOOL],
         tool_choice="required",
+        parallel_tool_calls=False,
         stream=True,
         max_tokens=80,
         temperature=0,
@@ -158,7 +159,9 @@ def stop_seed_and_several_answers():
     stop = whole.split()[3]
     choice = client.chat.completions.create(model=MODEL, messages=MESSAGES, stop=[stop], **SHORT).choices[0]
     expect(choice.finish_reason == "stop" and stop not in choice.message.content, f"stop {stop!r} gives {choice!r}")
-    reply = client.chat.completions.create(model=MODEL, messages=MESSAGES, n=2, max_tokens=8, temperature=1.5, seed=1)
+    reply = client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": STORY}], n=2, max_tokens=8, temperature=1.5, seed=1
+    )
     expect([choice.index for choice in reply.choices] == [0, 1], f"n=2 gives {reply.choices!r}")
     expect(reply.choices[0].message.content != reply.choices[1].message.content, "both answers are the same")
     expect(reply.usage.completion_tokens == 16, f"usage of both is {reply.usage!r}")
@@ -232,7 +235,7 @@ def responses_answer():
     expect(reply.usage.output_tokens == 16, f"usage is {reply.usage!r}")
     history = [
         {"role": "user", "content": "My name is Ferdinand. Say my name."},
-        {"role": "assistant", "content": "Ferdinand"},
+        {"role": "assistant", "content": "Your name is Ferdinand."},
         {"role": "user", "content": [{"type": "input_text", "text": "Say my name again."}]},
     ]
     reply = client.responses.create(model=MODEL, input=history, max_output_tokens=24, temperature=0)
