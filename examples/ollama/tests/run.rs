@@ -178,6 +178,7 @@ fn why_a_server_cannot_be_started_is_told() {
         "{said}"
     );
     assert!(said.contains("server.log"), "{said}");
+    assert_eq!(said.matches("Error: ").count(), 1, "{said}");
 }
 
 #[test]

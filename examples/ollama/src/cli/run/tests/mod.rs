@@ -92,6 +92,18 @@ impl Place {
         Ok(self.out.text())
     }
 
+    /// Waits until something is so that others do meanwhile.
+    #[track_caller]
+    fn soon(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        for _ in 0..2000 {
+            if so(self) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("not so: {what}");
+    }
+
     /// The last prompt that a runner got.
     fn prompt(&self) -> String {
         match self.live.bench.asked().prompt {

@@ -69,18 +69,13 @@ fn flags_reach_the_request() {
         "{}",
         place.prompt()
     );
-    // It was to be unloaded at once.
-    let loaded: serde_json::Value = loop {
+    place.soon("it is unloaded at once", |place| {
         let loaded: serde_json::Value = place
             .client
             .ask(axum::http::Method::GET, "/api/ps", &())
             .unwrap();
-        if loaded["models"] == serde_json::json!([]) {
-            break loaded;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    };
-    assert_eq!(loaded["models"], serde_json::json!([]));
+        loaded["models"] == serde_json::json!([])
+    });
 }
 
 #[test]
@@ -244,7 +239,7 @@ fn ctrl_c_stops_the_answer_and_the_work() {
     assert_eq!(error.kind(), Kind::Cancelled);
     interrupt.join().unwrap();
     // Nobody runs the client any more, and still the server learns of it.
-    while place.live.bench.app.scheduler.granted() > 0 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    place.soon("the work ends", |place| {
+        place.live.bench.app.scheduler.granted() == 0
+    });
 }
