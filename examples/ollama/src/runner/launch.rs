@@ -80,8 +80,14 @@ pub(crate) struct ProcessLauncher {
 impl ProcessLauncher {
     /// This program's hidden command.
     pub(crate) fn own() -> std::io::Result<Self> {
+        // Also when the file was replaced by another version meanwhile.
+        let running = PathBuf::from("/proc/self/exe");
+        let program = match cfg!(target_os = "linux") && running.exists() {
+            true => running,
+            false => std::env::current_exe()?,
+        };
         Ok(Self {
-            program: std::env::current_exe()?,
+            program,
             arguments: vec!["runner".into()],
             environment: Vec::new(),
         })
@@ -101,6 +107,9 @@ impl Launcher for ProcessLauncher {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .kill_on_drop(true);
+            // What lists of processes show.
+            #[cfg(unix)]
+            command.arg0("ollama");
             // It needs no secrets, so it gets none.
             for secret in ["OLLAMA_API_KEY", "OLLAMA_API_KEYS", "HF_TOKEN"] {
                 command.env_remove(secret);
