@@ -39,6 +39,7 @@ fn pull(home: &Path, name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ollama"));
     command
         .args(["pull", "--insecure", name])
+        .env("OLLAMA_HOST", "127.0.0.1:1")
         .env("HOME", home)
         .env("USERPROFILE", home);
     command.stdin(Stdio::null()).stderr(Stdio::null());

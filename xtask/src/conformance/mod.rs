@@ -114,13 +114,10 @@ impl Context {
         command
             .args(args)
             .env("HOME", self.work.join(home))
+            // No server listens there, whatever this machine runs.
+            .env("OLLAMA_HOST", "127.0.0.1:1")
             .stdin(Stdio::null());
-        for name in [
-            "OLLAMA_MODELS",
-            "OLLAMA_HOST",
-            "OLLAMA_MIRRORS",
-            "OLLAMA_OFFLINE",
-        ] {
+        for name in ["OLLAMA_MODELS", "OLLAMA_MIRRORS", "OLLAMA_OFFLINE"] {
             command.env_remove(name);
         }
         command

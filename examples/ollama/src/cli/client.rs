@@ -71,6 +71,10 @@ impl Client {
                 "this command speaks to servers by http only; OLLAMA_HOST says https",
             ));
         }
+        if settings.offline && !host.is_loopback() {
+            let message = format!("offline: OLLAMA_HOST is on another machine ({})", host.host);
+            return Err(Error::new(Kind::Unsupported, message));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();

@@ -12,6 +12,8 @@ impl Kit {
         Command::new(env!("CARGO_BIN_EXE_ollama"))
             .args(args)
             .current_dir(folder)
+            // No server listens there, whatever this machine runs.
+            .env("OLLAMA_HOST", "127.0.0.1:1")
             .env("OLLAMA_MODELS", self.store.root())
             .env("HOME", self.folder.path())
             .stdin(Stdio::null())

@@ -22,6 +22,8 @@ impl Home {
         command
             .args(args)
             .env_clear()
+            // No server listens there, whatever this machine runs.
+            .env("OLLAMA_HOST", "127.0.0.1:1")
             .env("HOME", self.0.path())
             .env("USERPROFILE", self.0.path());
         for kept in ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "SystemRoot"] {

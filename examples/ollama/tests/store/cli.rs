@@ -6,10 +6,14 @@ use llamakit_testkit::tiny;
 
 use crate::fixture::*;
 
+/// No server listens there, whatever this machine runs.
+const NOBODY: &str = "127.0.0.1:1";
+
 fn ollama(fixture: &Fixture, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ollama"))
         .args(words)
         .env_clear()
+        .env("OLLAMA_HOST", NOBODY)
         .env("OLLAMA_MODELS", fixture.root())
         .output()
         .unwrap()
@@ -279,6 +283,7 @@ fn errors_have_their_line_and_code() {
     let bad = Command::new(env!("CARGO_BIN_EXE_ollama"))
         .arg("list")
         .env_clear()
+        .env("OLLAMA_HOST", NOBODY)
         .env("OLLAMA_MODELS", fixture.root())
         .env("OLLAMA_MAX_QUEUE", "many")
         .output()
@@ -333,6 +338,7 @@ fn the_reader_of_the_output_may_leave() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ollama"))
         .arg("list")
         .env_clear()
+        .env("OLLAMA_HOST", NOBODY)
         .env("OLLAMA_MODELS", fixture.root())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -387,6 +393,7 @@ fn who_changes_the_store_waits_for_others_who_do() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ollama"))
         .args(["rm", "llama3.2"])
         .env_clear()
+        .env("OLLAMA_HOST", NOBODY)
         .env("OLLAMA_MODELS", fixture.root())
         .stdout(std::process::Stdio::null())
         .spawn()

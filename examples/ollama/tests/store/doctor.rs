@@ -123,6 +123,7 @@ fn what_nobody_needs_is_counted() {
     let list = Command::new(env!("CARGO_BIN_EXE_ollama"))
         .arg("list")
         .env_clear()
+        .env("OLLAMA_HOST", nobody())
         .env("OLLAMA_MODELS", fixture.root())
         .output()
         .unwrap();
