@@ -5,8 +5,6 @@ export const MODEL = 'smollm2'
 export const UNKNOWN = 'no-such-model'
 // The model is sure of its answer, so that rounding does not change it.
 export const QUESTION = 'Write the numbers from 1 to 50, separated by commas.'
-// And here it is not.
-export const STORY = 'Tell me a story.'
 export const OPTIONS = { num_predict: 16, temperature: 0, seed: 7 }
 export const MESSAGES = [{ role: 'user', content: QUESTION }]
 // Any model can write this to its end.

@@ -6,9 +6,9 @@ from common import *
 
 client = anthropic.Anthropic(base_url=URL, api_key="ollama", max_retries=0)
 MESSAGES = [{"role": "user", "content": QUESTION}]
-ASKED = {"model": MODEL, "max_tokens": 16, "messages": MESSAGES}
 # The client has no field for it any more.
 GREEDY = {"temperature": 0}
+ASKED = {"extra_body": GREEDY, "model": MODEL, "max_tokens": 16, "messages": MESSAGES}
 ANY = {"type": "any", "disable_parallel_tool_use": True}
 TOOL = {"name": "get_weather", "description": "The weather of a city", "input_schema": WEATHER}
 
@@ -70,9 +70,9 @@ def system_and_history():
 
 @check
 def stop_sequences_are_told():
-    whole = client.messages.create(**ASKED, extra_body=GREEDY).content[0].text
+    whole = client.messages.create(**ASKED).content[0].text
     stop = whole.split()[3]
-    reply = client.messages.create(**ASKED, extra_body=GREEDY, stop_sequences=[stop, "never said"])
+    reply = client.messages.create(**ASKED, stop_sequences=[stop, "never said"])
     expect(
         (reply.stop_reason, reply.stop_sequence) == ("stop_sequence", stop),
         f"{reply.stop_reason!r}, {reply.stop_sequence!r}",
@@ -99,7 +99,7 @@ class Plain(pydantic.BaseModel):
 
 @check
 def structured_output_is_parsed_by_the_client():
-    reply = client.messages.parse(**{**ASKED, "max_tokens": 100}, output_format=Plain, extra_body=GREEDY)
+    reply = client.messages.parse(**{**ASKED, "max_tokens": 100}, output_format=Plain)
     expect(isinstance(reply.parsed_output, Plain), f"it parsed {reply.content!r}")
     expect(reply.stop_reason == "end_turn", f"stop_reason is {reply.stop_reason!r}")
 
@@ -142,7 +142,7 @@ async def asynchronous_calls():
 
 @check
 def a_stream_that_is_left_stops_the_work():
-    with client.messages.stream(**{**ASKED, "max_tokens": 4000}, extra_body={"num_ctx": 8192}) as stream:
+    with client.messages.stream(**{**ASKED, "max_tokens": 4000, "extra_body": {"num_ctx": 8192}}) as stream:
         for _ in stream.text_stream:
             break
     wait_until(lambda: requests_running() == 0, 5, "the server goes on computing for nobody")

@@ -105,12 +105,9 @@ def a_seed_repeats_an_answer():
     options = {"seed": 42, "temperature": 0, "num_predict": 24}
     answers = {client.generate(MODEL, QUESTION, options=options).response for _ in range(2)}
     expect(len(answers) == 1, f"seed 42 at temperature 0 gave {answers}")
-    # From the second request on, the prompt is known.
-    options["temperature"] = 1.0
-    drawn = [client.generate(MODEL, STORY, options=options).response for _ in range(3)]
-    expect(drawn[1] == drawn[2], f"seed 42 at temperature 1 gave {drawn[1:]}")
-    other = client.generate(MODEL, STORY, options={**options, "seed": 43}).response
-    expect(other not in drawn, "another seed gave the same answer")
+    options["temperature"] = 1.5
+    drawn = {client.generate(MODEL, STORY, options={**options, "seed": seed}).response for seed in range(3)}
+    expect(len(drawn) > 1, f"three seeds at temperature 1.5 gave {drawn}")
 
 
 @check
