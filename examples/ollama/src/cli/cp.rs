@@ -5,16 +5,19 @@ use serde_json::Value;
 
 use super::args::CpArgs;
 use super::place::Place;
-use super::{output, store_to_change};
+use super::{existing, output, store_to_change};
 use crate::api::CopyRequest;
 use crate::error::Result;
 use crate::name::Name;
 use crate::settings::Settings;
 
 pub(super) fn run(args: &CpArgs, settings: &Settings) -> Result<()> {
-    let (from, to) = (Name::parse(&args.source)?, Name::parse(&args.destination)?);
+    let to = Name::parse(&args.destination)?;
     match Place::find(settings)? {
-        Place::Here => store_to_change(settings)?.copy(&from, &to)?,
+        Place::Here => {
+            let store = store_to_change(settings)?;
+            store.copy(&existing(&store, &args.source)?, &to)?;
+        }
         Place::Server(client) => {
             let request = CopyRequest {
                 source: args.source.clone(),

@@ -39,6 +39,7 @@ use args::{Cli, Command};
 use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::error::{Error, Kind, Result};
+use crate::name::Name;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -108,6 +109,15 @@ fn run(cli: Cli) -> Result<()> {
             "runners are started by servers",
         )),
     }
+}
+
+/// The model in the store, which is named as it was typed where it is not there.
+fn existing(store: &Store, typed: &str) -> Result<Name> {
+    let name = Name::parse(typed)?;
+    store.resolve(&name).map_err(|error| match error.kind() {
+        Kind::NotFound => Error::new(Kind::NotFound, format!("model '{typed}' not found")),
+        _ => error,
+    })
 }
 
 /// The store, with a word about others who use it when it is about to be changed.

@@ -4,14 +4,15 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::args::RmArgs;
-use super::{output, place, store_to_change};
+use super::{existing, output, place, store_to_change};
 use crate::error::Result;
 use crate::name::Name;
 use crate::settings::Settings;
 
 pub(super) fn run(args: &RmArgs, settings: &Settings) -> Result<()> {
-    let names = args.models.iter().map(|model| Name::parse(model));
-    let names = names.collect::<Result<Vec<_>>>()?;
+    for model in &args.models {
+        Name::parse(model)?;
+    }
     // A server also frees the memory of what is loaded.
     if let Some(client) = place::listening(settings)? {
         for given in &args.models {
@@ -22,8 +23,8 @@ pub(super) fn run(args: &RmArgs, settings: &Settings) -> Result<()> {
         return Ok(());
     }
     let store = store_to_change(settings)?;
-    for (name, given) in names.iter().zip(&args.models) {
-        let removed = store.remove(name)?;
+    for given in &args.models {
+        let removed = store.remove(&existing(&store, given)?)?;
         if let Some(reason) = removed.left {
             output::note(format_args!("Warning: blobs of '{given}' stay: {reason}"));
         }

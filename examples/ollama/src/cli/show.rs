@@ -8,11 +8,10 @@ use super::args::ShowArgs;
 use super::client::Client;
 use super::place::Place;
 use super::shown::Shown;
-use super::{output, table};
+use super::{existing, output, table};
 use crate::api::ShowRequest;
 use crate::error::{Error, Kind, Result};
 use crate::human;
-use crate::name::Name;
 use crate::settings::Settings;
 use crate::show::{Info, View};
 use crate::store::Store;
@@ -44,7 +43,7 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings) -> Result<()> {
 
 fn of_store(args: &ShowArgs, settings: &Settings) -> Result<()> {
     let store = Store::open(&settings.models)?;
-    let name = Name::parse(&args.model)?;
+    let name = existing(&store, &args.model)?;
     let view = View {
         verbose: args.json && args.verbose,
         go_template: settings.go_template,

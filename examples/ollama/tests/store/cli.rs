@@ -243,17 +243,11 @@ fn copies_and_removes() {
 fn errors_have_their_line_and_code() {
     let fixture = two_models();
     for (words, error) in [
-        (
-            &["rm", "nothing"][..],
-            "Error: model 'nothing:latest' not found\n",
-        ),
-        (
-            &["show", "nothing"],
-            "Error: model 'nothing:latest' not found\n",
-        ),
+        (&["rm", "nothing"][..], "Error: model 'nothing' not found\n"),
+        (&["show", "nothing"], "Error: model 'nothing' not found\n"),
         (
             &["cp", "nothing", "x"],
-            "Error: model 'nothing:latest' not found\n",
+            "Error: model 'nothing' not found\n",
         ),
     ] {
         let output = ollama(&fixture, words);
