@@ -149,7 +149,10 @@ impl Server {
     fn last_log(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         // Each request is a line; what went wrong stands out less.
-        let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" INFO ")).collect();
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| !line.contains(" INFO "))
+            .collect();
         let skipped = lines.len().saturating_sub(LOG_LINES);
         let last: Vec<&str> = lines.into_iter().skip(skipped).collect();
         format!("the server warned:\n{}", last.join("\n"))
