@@ -33,6 +33,7 @@ mod miri;
 mod package;
 #[path = "../../build/plan.rs"]
 mod plan;
+mod soak;
 #[path = "../../build/source.rs"]
 mod source;
 #[path = "../../build/target.rs"]
@@ -56,6 +57,8 @@ const USAGE: &str = "cargo xtask COMMAND
   conformance [CHECK...]
                 run examples/ollama beside other programs: registries, clients in Python and JavaScript,
                 frameworks, a tutorial, a terminal; and check its packaging
+  soak MINUTES [SEED]
+                run the server under clients that leave while runners are killed and models come and go
   cross TRIPLE  compile the C and C++ for another target, outside cargo's own target
 ";
 
@@ -77,6 +80,8 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => fuzz::targets(&root(), &target_dir(), seconds),
         ["canary"] => canary::check(&root()),
         ["conformance", ref wanted @ ..] => conformance::check(&root(), &target_dir(), wanted),
+        ["soak", minutes] => soak(minutes, None),
+        ["soak", minutes, seed] => soak(minutes, Some(seed)),
         ["cross", triple] => cross::run(triple),
         _ => Err(USAGE.to_owned()),
     };
@@ -87,6 +92,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The soak test with the program that `conformance` would check.
+fn soak(minutes: &str, seed: Option<&str>) -> Result<(), String> {
+    let program = conformance::program(&root(), &target_dir())?;
+    soak::check(&program, &target_dir().join("soak"), minutes, seed)
 }
 
 /// The repository's root.

@@ -69,15 +69,7 @@ pub fn check(root: &Path, target: &Path, wanted: &[&str]) -> Result<(), String> 
             names.join(", ")
         ));
     }
-    let program = match std::env::var_os("OLLAMA_PROGRAM") {
-        Some(program) => program.into(),
-        None => {
-            run(cargo()
-                .current_dir(root)
-                .args(["build", "--release", "--package", "ollama"]))?;
-            target.join("release").join("ollama")
-        }
-    };
+    let program = program(root, target)?;
     let mut bad = Vec::new();
     for (name, check) in CHECKS {
         if !wanted.is_empty() && !wanted.contains(&name) {
@@ -105,6 +97,17 @@ pub fn check(root: &Path, target: &Path, wanted: &[&str]) -> Result<(), String> 
     } else {
         Err(bad.join("\n"))
     }
+}
+
+/// `OLLAMA_PROGRAM`, or what cargo builds.
+pub fn program(root: &Path, target: &Path) -> Result<PathBuf, String> {
+    if let Some(program) = std::env::var_os("OLLAMA_PROGRAM") {
+        return Ok(program.into());
+    }
+    run(cargo()
+        .current_dir(root)
+        .args(["build", "--release", "--package", "ollama"]))?;
+    Ok(target.join("release").join("ollama"))
 }
 
 impl Context {
