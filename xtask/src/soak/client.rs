@@ -9,6 +9,14 @@ use super::random::Random;
 use super::tally::Tally;
 use super::{COPY, SMALL, TINY};
 
+/// Routes on which models answer.
+pub const INFERENCE: [&str; 4] = [
+    "/api/generate",
+    "/api/chat",
+    "/api/embed",
+    "/v1/chat/completions",
+];
+
 /// How a reply ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -138,7 +146,17 @@ impl Request {
             return Some(reply.status);
         }
         match self.outcome(&reply) {
-            Ok(None) => seen.answers += 1,
+            Ok(None) => {
+                seen.answers += 1;
+                // What manages models has no canary, and is no answer of a model.
+                if let Some(model) = self.body["model"].as_str()
+                    && !self.canary.is_empty()
+                {
+                    let key = (self.path, model.to_owned());
+                    *seen.by_model.entry(key).or_default() += 1;
+                    seen.repeated += u64::from(text.contains(&self.canary));
+                }
+            }
             Ok(Some(error)) => {
                 let kind = format!("{} {error}", reply.status);
                 *seen.errors.entry(kind).or_default() += 1;

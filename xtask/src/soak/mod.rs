@@ -67,6 +67,7 @@ pub fn check(
             "idle, the server holds {after} kB, and {before} kB after the warm-up"
         ));
     }
+    seen.require(&client::INFERENCE, &[SMALL, TINY]);
     match http::ask(&server.address, "GET", "/metrics", "", Leave::Never) {
         Ok(reply) => seen.compare(&reply.body),
         Err(_) => seen.fault("/metrics does not answer".into()),
@@ -76,8 +77,9 @@ pub fn check(
     }
     let errors: u64 = seen.errors.values().sum();
     println!(
-        "soak: {} requests, {} answers, {errors} errors, {} aborts, {} kills, idle memory {before} kB, then {after} kB",
-        seen.requests, seen.answers, seen.aborts, seen.kills
+        "soak: {} requests, {} answers ({} with their canary), {errors} errors, {} aborts, {} kills, \
+         idle memory {before} kB, then {after} kB",
+        seen.requests, seen.answers, seen.repeated, seen.aborts, seen.kills
     );
     for (kind, count) in &seen.errors {
         println!("  {count} times {kind}");
