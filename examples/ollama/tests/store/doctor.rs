@@ -233,8 +233,12 @@ fn http(body: &str) -> String {
 }
 
 fn http_with(header: &str, body: &str) -> String {
-    let head = format!("HTTP/1.1 200 OK\r\n{header}\r\nConnection: close\r\nContent-Length");
-    format!("{head}: {}\r\n\r\n{body}", body.len())
+    let kind = match body.starts_with('{') {
+        true => "application/json",
+        false => "text/html",
+    };
+    let head = format!("HTTP/1.1 200 OK\r\n{header}\r\nContent-Type: {kind}\r\nConnection: close");
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 #[test]
