@@ -29,7 +29,7 @@ use crate::api::MemoryByKind;
 const TEXT: usize = 64 << 20;
 
 /// Loads models with llama.cpp.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EngineLoader;
 
 impl Loader for EngineLoader {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 #[cfg(feature = "inference")]
 #[must_use]
 pub fn main() -> ExitCode {
-    process::run(&mut engine::EngineLoader::default())
+    process::run(&mut engine::EngineLoader)
 }
 
 /// The hidden command `runner`, in a build without llama.cpp.
