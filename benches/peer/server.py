@@ -6,7 +6,7 @@
 - from the start of the server to the first token of a request, against llama-server, in turn
 - memory of a server without a loaded model
 - /api/tags, /api/ps and /api/show on 64 connections while an answer is computed: how long each
-  takes, and what of its speed the answer keeps. 64 clients together ask 100 times a second.
+  takes, and what of its speed the answer keeps. 64 clients together ask 50 times a second.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import ollama
 
 PROMPT = "Once upon a time"
 CONNECTIONS = 64
-PAUSE = 0.64
+PAUSE = 1.28
 
 
 def main():
