@@ -38,7 +38,7 @@ fn formats() -> [CallFormat; 27] {
     ]
 }
 
-/// The first byte says the format, the second what is set, the third how the rest is cut.
+// The first byte says the format, the second what is set, the third how the rest is cut.
 fuzz_target!(|bytes: &[u8]| {
     let [which, options, cut, text @ ..] = bytes else {
         return;
