@@ -8,7 +8,7 @@ use super::args::ListArgs;
 use super::place::Place;
 use super::{output, table};
 use crate::api::ListResponse;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::human;
 use crate::settings::Settings;
 use crate::show::Summary;
@@ -39,7 +39,7 @@ fn of_store(args: &ListArgs, store: &Store, wanted: impl Fn(&str) -> bool) -> Re
             .iter()
             .map(|model| Summary::read(store, model))
             .collect();
-        return json(&serde_json::json!({ "models": models }));
+        return output::json(&serde_json::json!({ "models": models }));
     }
     let now = SystemTime::now();
     rows(models.iter().map(|model| {
@@ -57,7 +57,7 @@ fn of_server(args: &ListArgs, listed: &ListResponse) -> Result<()> {
         output::note(format_args!("Warning: {}: {}", broken.name, broken.error));
     }
     if args.json {
-        return json(&serde_json::json!({ "models": listed.models }));
+        return output::json(&serde_json::json!({ "models": listed.models }));
     }
     let now = SystemTime::now();
     rows(listed.models.iter().map(|model| {
@@ -69,12 +69,6 @@ fn of_server(args: &ListArgs, listed: &ListResponse) -> Result<()> {
             modified.map_or_else(|_| model.modified_at.clone(), |time| human::time(time, now)),
         ]
     }))
-}
-
-fn json(list: &serde_json::Value) -> Result<()> {
-    let json = serde_json::to_string_pretty(list);
-    let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-    output::print(&(json + "\n"))
 }
 
 fn rows(models: impl Iterator<Item = [String; 4]>) -> Result<()> {

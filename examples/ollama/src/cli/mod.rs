@@ -4,7 +4,6 @@
 //! The exit code is 0 when all is well, 130 when the user or the reader of the output stopped it, else 1.
 
 mod args;
-mod ask;
 mod bench;
 mod client;
 mod completion;

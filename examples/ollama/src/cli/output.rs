@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::error::{Error, Kind, Result};
 
 /// Writes to standard output, all of it at once.
@@ -14,6 +16,16 @@ pub(crate) fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(unwritten)
+}
+
+/// Writes a value to standard output as JSON for people and programs.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value);
+    let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+    print(&(json + "\n"))
 }
 
 /// Why output could not be written.

@@ -3,21 +3,19 @@
 use std::time::SystemTime;
 
 use axum::http::Method;
-use serde_json::Value;
 
 use super::args::PsArgs;
-use super::{ask, output, table};
+use super::client::Client;
+use super::{output, table};
 use crate::api::{PsResponse, RunningModel};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::human;
 use crate::settings::Settings;
 
 pub(super) fn run(args: &PsArgs, settings: &Settings) -> Result<()> {
-    let loaded: PsResponse = ask::ask(settings, Method::GET, "/api/ps", &Value::Null)?;
+    let loaded: PsResponse = Client::new(settings)?.ask(Method::GET, "/api/ps", &())?;
     if args.json {
-        let json = serde_json::to_string_pretty(&loaded);
-        let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-        return output::print(&(json + "\n"));
+        return output::json(&loaded);
     }
     let now = SystemTime::now();
     let mut rows = vec![

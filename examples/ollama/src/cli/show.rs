@@ -1,7 +1,6 @@
 //! `ollama show`: what a model is.
 
 use axum::http::Method;
-use serde::Serialize;
 use serde_json::Value;
 
 use super::args::ShowArgs;
@@ -54,7 +53,7 @@ fn of_store(args: &ShowArgs, settings: &Settings) -> Result<()> {
         output::note(format_args!("Warning: {}: {warning}", args.model));
     }
     if args.json {
-        return json(&info);
+        return output::json(&info);
     }
     let metadata = args
         .verbose
@@ -71,7 +70,7 @@ fn of_server(args: &ShowArgs, client: &Client) -> Result<()> {
     };
     let info: Value = client.ask(Method::POST, "/api/show", &request)?;
     if args.json {
-        return json(&info);
+        return output::json(&info);
     }
     let info: Shown = serde_json::from_value(info)
         .map_err(|error| Error::new(Kind::Network, format!("the reply can't be read: {error}")))?;
@@ -79,12 +78,6 @@ fn of_server(args: &ShowArgs, client: &Client) -> Result<()> {
         .verbose
         .then(|| Info::metadata_lines_of(&info.model_info));
     output::print(&text(args, info, metadata))
-}
-
-fn json(info: &impl Serialize) -> Result<()> {
-    let json = serde_json::to_string_pretty(info);
-    let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-    output::print(&(json + "\n"))
 }
 
 /// What was asked for.

@@ -3,13 +3,13 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::ask;
+use super::client::Client;
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
 
 pub(super) fn run(model: &str, settings: &Settings) -> Result<()> {
     let request = json!({ "model": model, "keep_alive": 0 });
-    let stopped = ask::ask::<Value>(settings, Method::POST, "/api/generate", &request);
+    let stopped = Client::new(settings)?.ask::<Value>(Method::POST, "/api/generate", &request);
     match stopped {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == Kind::NotFound => Err(Error::new(

@@ -24,9 +24,7 @@ pub(super) fn run(args: &BenchArgs, settings: &Settings) -> Result<()> {
     server::ensure(settings)?;
     let summary = measure(args, settings)?;
     if args.json {
-        let json = serde_json::to_string_pretty(&summary);
-        let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-        return output::print(&(json + "\n"));
+        return output::json(&summary);
     }
     output::print(&summary.table())
 }

@@ -58,9 +58,7 @@ pub(super) fn run(args: &DoctorArgs, settings: &Settings) -> Result<()> {
         problems: findings.problems,
     };
     if args.json {
-        let json = serde_json::to_string_pretty(&report);
-        let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-        output::print(&(json + "\n"))?;
+        output::json(&report)?;
     } else {
         output::print(&render::render(&report))?;
     }

@@ -100,9 +100,7 @@ fn list(args: &ListKeysArgs, path: &Path) -> Result<()> {
                 })
             })
             .collect();
-        let json = serde_json::to_string_pretty(&serde_json::json!({ "keys": keys }));
-        let json = json.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-        return output::print(&(json + "\n"));
+        return output::json(&serde_json::json!({ "keys": keys }));
     }
     let limit = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let head = ["NAME", "HASH", "SCOPES", "PARALLEL", "PER MINUTE"];
