@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::body::{from_object, or_default};
 use super::keep_alive::KeepAlive;
+use super::options::with_fields;
 
 /// `POST /v1/messages` and `POST /v1/messages/count_tokens`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -61,7 +62,6 @@ pub struct MessagesRequest {
 impl MessagesRequest {
     /// The options that its fields stand for.
     pub(crate) fn option_values(&self) -> Map<String, Value> {
-        let mut values = self.options.clone().unwrap_or_default();
         let fields = [
             ("num_predict", self.max_tokens.map(Value::from)),
             ("stop", self.stop_sequences.clone()),
@@ -70,12 +70,7 @@ impl MessagesRequest {
             ("top_k", self.top_k.clone()),
             ("num_ctx", self.num_ctx.clone()),
         ];
-        for (name, value) in fields {
-            if let Some(value) = value.filter(|value| !value.is_null()) {
-                values.insert(name.to_owned(), value);
-            }
-        }
-        values
+        with_fields(self.options.as_ref(), fields)
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::body::{from_object, or_default};
 use super::inference::Texts;
 use super::keep_alive::KeepAlive;
+use super::options::with_fields;
 
 /// Adds the fields that chat completions and completions have in common. (Flattening a struct into another
 /// would lose the names of fields in errors.)
@@ -80,8 +81,7 @@ macro_rules! completion_request {
         impl $type {
             /// The options that its fields stand for.
             pub(crate) fn option_values(&self) -> Map<String, Value> {
-                let mut values = self.options.clone().unwrap_or_default();
-                let fields = [
+                let mut values = with_fields(self.options.as_ref(), [
                     ("num_predict", self.max_tokens.map(Value::from)),
                     ("seed", self.seed.clone()),
                     ("stop", self.stop.clone()),
@@ -94,12 +94,7 @@ macro_rules! completion_request {
                     ("min_p", self.min_p.clone()),
                     ("repeat_penalty", self.repeat_penalty.clone()),
                     ("ignore_eos", self.ignore_eos.clone()),
-                ];
-                for (name, value) in fields {
-                    if let Some(value) = value.filter(|value| !value.is_null()) {
-                        values.insert(name.to_owned(), value);
-                    }
-                }
+                ]);
                 for name in ["temperature", "top_p"] {
                     values.entry(name).or_insert_with(|| Value::from(1.0));
                 }

@@ -201,6 +201,20 @@ const FORMER: &[&str] = &[
     "num_gqa",
 ];
 
+/// Options by name: those given as such, and over them the fields of a request that stand for one.
+pub(super) fn with_fields<const N: usize>(
+    given: Option<&Map<String, Value>>,
+    fields: [(&str, Option<Value>); N],
+) -> Map<String, Value> {
+    let mut values = given.cloned().unwrap_or_default();
+    for (name, value) in fields {
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            values.insert(name.to_owned(), value);
+        }
+    }
+    values
+}
+
 /// What to say of an option that means nothing. `fields` are those of the request around the options.
 pub(crate) fn about_unknown(name: &str, fields: &[&str]) -> String {
     let shown: String = name.chars().take(64).collect();
