@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::body::{from_object, or_default};
 use super::keep_alive::KeepAlive;
 use super::openai::Reasoning;
+use super::options::with_fields;
 
 /// `POST /v1/responses`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -50,7 +51,7 @@ pub struct ResponsesRequest {
     /// Whether to answer later: refused.
     #[serde(deserialize_with = "or_default")]
     pub background: bool,
-    /// What further to tell: it changes nothing.
+    /// What further to tell: log-probabilities, and nothing else that is here.
     pub include: Option<Value>,
     /// Whether to keep the answer: it changes nothing, none is kept.
     pub store: Option<Value>,
@@ -79,18 +80,13 @@ pub struct ResponsesRequest {
 impl ResponsesRequest {
     /// The options that its fields stand for.
     pub(crate) fn option_values(&self) -> Map<String, Value> {
-        let mut values = self.options.clone().unwrap_or_default();
         let fields = [
             ("num_predict", self.max_output_tokens.map(Value::from)),
             ("temperature", self.temperature.clone()),
             ("top_p", self.top_p.clone()),
             ("num_ctx", self.num_ctx.clone()),
         ];
-        for (name, value) in fields {
-            if let Some(value) = value.filter(|value| !value.is_null()) {
-                values.insert(name.to_owned(), value);
-            }
-        }
+        let mut values = with_fields(self.options.as_ref(), fields);
         values
             .entry("temperature")
             .or_insert_with(|| Value::from(1.0));

@@ -19,11 +19,14 @@ pub(crate) type Tell = Arc<dyn Fn(Progress) + Send + Sync>;
 /// A pull, push or create that runs until it is done or dropped.
 pub(crate) type Work = BoxFuture<'static, Result<()>>;
 
+/// Begins what is asked for; the last is whether it was asked from elsewhere.
+pub(crate) type Begin<R> = dyn Fn(Store, R, Tell, bool) -> Work + Send + Sync;
+
 /// How models come and go. Behind an interface, so that the server is tested without a network.
 pub(crate) struct Transfer {
-    pub pull: Box<dyn Fn(Store, TransferRequest, Tell, bool) -> Work + Send + Sync>,
-    pub push: Box<dyn Fn(Store, TransferRequest, Tell, bool) -> Work + Send + Sync>,
-    pub create: Box<dyn Fn(Store, create::Request, Tell, bool) -> Work + Send + Sync>,
+    pub pull: Box<Begin<TransferRequest>>,
+    pub push: Box<Begin<TransferRequest>>,
+    pub create: Box<Begin<create::Request>>,
 }
 
 impl Transfer {

@@ -10,11 +10,12 @@ use axum::response::Response;
 use base64::Engine;
 use serde_json::{Map, Value, json};
 
+use super::notes::add_warnings;
+use super::request::read;
 use crate::api::openai::EmbeddingRequest;
 use crate::api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, KeepAlive};
 use crate::runner::wire::{Embed, Embedded};
-use crate::server::app::{App, Caller, Heard, hear, options};
-use crate::server::body;
+use crate::server::app::{App, Caller, Heard, options};
 use crate::server::clock::nanos;
 use crate::server::error::ApiError;
 use crate::server::reply;
@@ -107,8 +108,7 @@ pub(crate) async fn embed(
     request: Body,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
-    let body = body::read(request, body::JSON).await?;
-    let (request, mut heard) = hear::<EmbedRequest>(&body, &caller)?;
+    let (request, mut heard) = read::<EmbedRequest>(request, &caller).await?;
     let wanted = Wanted {
         model: &request.model,
         inputs: request.input.into_vec(),
@@ -134,8 +134,7 @@ pub(crate) async fn embeddings(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (request, mut heard) = hear::<EmbeddingsRequest>(&body, &caller)?;
+    let (request, mut heard) = read::<EmbeddingsRequest>(request, &caller).await?;
     let text = Some(request.prompt).filter(|text| !text.is_empty());
     let wanted = Wanted {
         model: &request.model,
@@ -158,8 +157,7 @@ pub(crate) async fn openai(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (request, mut heard) = hear::<EmbeddingRequest>(&body, &caller)?;
+    let (request, mut heard) = read::<EmbeddingRequest>(request, &caller).await?;
     let base64 = match request.encoding_format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,
@@ -200,6 +198,6 @@ pub(crate) async fn openai(
         "model": request.model,
         "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
     });
-    super::openai::add_warnings(&mut answer, &heard.warnings);
+    add_warnings(&mut answer, &heard.warnings);
     reply::json(&answer)
 }

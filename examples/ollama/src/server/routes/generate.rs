@@ -7,16 +7,16 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use futures_util::StreamExt;
 use llamakit::chat::ChatTemplate;
 
-use super::chat::{images, load_or_unload, supports_thinking, whole_messages};
+use super::lines::{self, Line, load_or_unload};
+use super::request::read;
+use super::talk::{images, supports_thinking, template};
 use crate::api::{DebugInfo, GenerateRequest, GenerateResponse, Message, Think};
-use crate::server::app::{App, Caller, blocking, hear, options};
-use crate::server::body;
+use crate::server::app::{App, Caller, blocking, options};
 use crate::server::clock;
-use crate::server::error::{ApiError, Dialect};
-use crate::server::infer::{self, Ask, Chunk, End, Item};
+use crate::server::error::ApiError;
+use crate::server::infer::{self, Ask, Chunk, End};
 use crate::server::model::Model;
 use crate::server::prompt::{self, Rendered};
 use crate::server::reply;
@@ -46,8 +46,7 @@ pub(crate) async fn generate(
     request: Body,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
-    let body = body::read(request, body::JSON).await?;
-    let (request, mut heard) = hear::<GenerateRequest>(&body, &caller)?;
+    let (request, mut heard) = read::<GenerateRequest>(request, &caller).await?;
     let logprobs = infer::logprobs(request.logprobs, request.top_logprobs)?;
     let kind = infer::format(request.format.as_ref())?;
     let model = app.find(&request.model).await?;
@@ -57,13 +56,8 @@ pub(crate) async fn generate(
         ..GenerateResponse::default()
     };
     if request.prompt.is_empty() {
-        heard.check()?;
-        reply.done_reason =
-            load_or_unload(&app, &model, &options, request.keep_alive, &mut heard).await?;
-        reply.done = true;
-        reply.created_at = clock::now();
-        reply.notes.warnings = heard.warnings;
-        return reply::json(&reply);
+        let end = load_or_unload(&app, &model, &options, request.keep_alive, heard).await?;
+        return reply::json(&reply.end(end));
     }
     if request.raw
         && (!request.template.is_empty() || !request.system.is_empty() || request.context.is_some())
@@ -117,44 +111,31 @@ pub(crate) async fn generate(
         before: request.context.clone().unwrap_or_default(),
         want_tokens: !request.raw,
     };
-    let mut answering = infer::answer(&app, &caller, ask, heard, began).await?;
-    if request.stream == Some(false) {
-        let (chunk, end) = answering.whole().await?;
-        let mut whole = of_end(&reply, end);
-        whole.response = chunk.content;
-        whole.thinking = chunk.thinking;
-        whole.logprobs = chunk.logprobs;
-        return reply::json(&whole);
-    }
-    // What fails before the first part has a status of its own.
-    let first = answering.next().await.transpose()?;
-    let write = move |item: Result<Item, ApiError>| match item {
-        Ok(Item::Chunk(chunk)) => reply::line(&of_chunk(&reply, chunk)),
-        Ok(Item::End(end)) => reply::line(&of_end(&reply, *end)),
-        Err(error) => reply::line(&error.to_json(Dialect::Ollama)),
-    };
-    Ok(reply::lines(whole_messages(first, answering).map(write)))
+    let answering = infer::answer(&app, &caller, ask, heard, began).await?;
+    lines::send(reply, answering, request.stream.unwrap_or(true)).await
 }
 
-fn of_chunk(reply: &GenerateResponse, chunk: Chunk) -> GenerateResponse {
-    GenerateResponse {
-        created_at: clock::now(),
-        response: chunk.content,
-        thinking: chunk.thinking,
-        logprobs: chunk.logprobs,
-        ..reply.clone()
+impl Line for GenerateResponse {
+    fn part(&self, chunk: Chunk) -> Self {
+        Self {
+            created_at: clock::now(),
+            response: chunk.content,
+            thinking: chunk.thinking,
+            logprobs: chunk.logprobs,
+            ..self.clone()
+        }
     }
-}
 
-fn of_end(reply: &GenerateResponse, end: End) -> GenerateResponse {
-    GenerateResponse {
-        created_at: clock::now(),
-        done: true,
-        done_reason: end.reason.to_owned(),
-        context: end.tokens,
-        metrics: end.metrics,
-        notes: end.notes,
-        ..reply.clone()
+    fn end(&self, end: End) -> Self {
+        Self {
+            created_at: clock::now(),
+            done: true,
+            done_reason: end.reason.to_owned(),
+            context: end.tokens,
+            metrics: end.metrics,
+            notes: end.notes,
+            ..self.clone()
+        }
     }
 }
 
@@ -171,8 +152,7 @@ fn render(
     }
     let given;
     let template = if request.template.is_empty() {
-        let broken = |why: &String| ApiError::bad(format!("the model's template: {why}"));
-        model.template.as_ref().map_err(broken)?
+        template(model)?
     } else {
         let wrong =
             |error: llamakit::Error| ApiError::bad(format!("template: {}", error.message()));

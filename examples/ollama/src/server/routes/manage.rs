@@ -13,17 +13,18 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use super::request::read_about;
 use crate::api::TransferRequest;
 use crate::create;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result as Done};
 use crate::progress::Progress;
-use crate::server::app::{App, Caller, blocking, hear};
+use crate::server::app::{App, Caller, blocking};
 use crate::server::body;
 use crate::server::error::{ApiError, Dialect};
 use crate::server::model::parse_name;
 use crate::server::reply;
-use crate::server::transfer::{Tell, Work};
+use crate::server::transfer::{Begin, Tell};
 
 /// Reports that wait for a slow client before those in between are left out.
 const REPORTS: usize = 64;
@@ -35,20 +36,8 @@ pub(crate) async fn pull(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (mut request, heard) = hear::<TransferRequest>(&body, &caller)?;
-    heard.check()?;
-    if request.model.is_empty() {
-        request.model = std::mem::take(&mut request.name);
-    }
-    if request.model.is_empty() {
-        return Err(ApiError::bad("model is required"));
-    }
-    let stream = request.stream.unwrap_or(true);
-    let store = app.models.store().clone();
-    let remote = !caller.local;
-    let work = move |app: &App, tell| (app.transfer.pull)(store, request, tell, remote);
-    follow(&app, stream, work).await
+    let request = read_about::<TransferRequest>(request, &caller).await?;
+    follow(&app, &caller, request.stream, request, &*app.transfer.pull).await
 }
 
 pub(crate) async fn push(
@@ -56,18 +45,9 @@ pub(crate) async fn push(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (mut request, heard) = hear::<TransferRequest>(&body, &caller)?;
-    heard.check()?;
-    if request.model.is_empty() {
-        request.model = std::mem::take(&mut request.name);
-    }
+    let request = read_about::<TransferRequest>(request, &caller).await?;
     parse_name(&request.model)?;
-    let stream = request.stream.unwrap_or(true);
-    let store = app.models.store().clone();
-    let remote = !caller.local;
-    let work = move |app: &App, tell| (app.transfer.push)(store, request, tell, remote);
-    follow(&app, stream, work).await
+    follow(&app, &caller, request.stream, request, &*app.transfer.push).await
 }
 
 pub(crate) async fn create(
@@ -75,12 +55,7 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (mut request, heard) = hear::<create::Request>(&body, &caller)?;
-    heard.check()?;
-    if request.model.is_empty() {
-        request.model = std::mem::take(&mut request.name);
-    }
+    let request = read_about::<create::Request>(request, &caller).await?;
     parse_name(&request.model)?;
     let digests = [
         ("files", &request.files),
@@ -97,11 +72,14 @@ pub(crate) async fn create(
             }
         }
     }
-    let stream = request.stream.unwrap_or(true);
-    let store = app.models.store().clone();
-    let remote = !caller.local;
-    let work = move |app: &App, tell| (app.transfer.create)(store, request, tell, remote);
-    follow(&app, stream, work).await
+    follow(
+        &app,
+        &caller,
+        request.stream,
+        request,
+        &*app.transfer.create,
+    )
+    .await
 }
 
 /// What a pull, push or create tells.
@@ -119,11 +97,13 @@ impl Drop for Aborted {
     }
 }
 
-/// Runs what reports its progress. A client that goes away ends it.
-async fn follow(
-    app: &Arc<App>,
-    stream: bool,
-    begin: impl FnOnce(&App, Tell) -> Work,
+/// Begins what reports its progress, and tells of it. A client that goes away ends it.
+async fn follow<R>(
+    app: &App,
+    caller: &Caller,
+    stream: Option<bool>,
+    request: R,
+    begin: &Begin<R>,
 ) -> Result<Response, ApiError> {
     let (sender, mut steps) = mpsc::unbounded_channel::<Step>();
     let unread = Arc::new(AtomicUsize::new(0));
@@ -139,7 +119,7 @@ async fn follow(
             }
         })
     };
-    let work = begin(app, tell);
+    let work = begin(app.models.store().clone(), request, tell, !caller.local);
     let task = Aborted(tokio::spawn(async move {
         let last = match work.await {
             Ok(()) => Step::Report(Progress::status("success")),
@@ -148,7 +128,7 @@ async fn follow(
         let _ = sender.send(last);
     }));
     let broke_off = || ApiError::internal("the server failed");
-    if !stream {
+    if stream == Some(false) {
         loop {
             match steps.recv().await.ok_or_else(broke_off)? {
                 Step::Failed(error) => return Err(error),

@@ -4,11 +4,15 @@ mod chat;
 mod embed;
 mod generate;
 mod health;
+mod lines;
 mod manage;
 mod messages;
 mod models;
+mod notes;
 mod openai;
+mod request;
 mod responses;
+mod talk;
 mod text;
 
 pub(crate) use models::processor;

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
+use super::request::{read_about, read_silently};
 use crate::api::{
     BrokenModel, CopyRequest, DeleteRequest, KeepAlive, ListResponse, ListedModel, ModelDetails,
     PsResponse, RunningModel, ShowRequest,
@@ -16,8 +17,7 @@ use crate::api::{
 use crate::error::{Error, Kind};
 use crate::name::Name;
 use crate::scheduler::LoadedModel;
-use crate::server::app::{App, Caller, blocking, hear};
-use crate::server::body;
+use crate::server::app::{App, Caller, blocking};
 use crate::server::clock;
 use crate::server::error::ApiError;
 use crate::server::model::{key_of, parse_name};
@@ -125,12 +125,7 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (mut request, heard) = hear::<ShowRequest>(&body, &caller)?;
-    heard.check()?;
-    if request.model.is_empty() {
-        request.model = std::mem::take(&mut request.name);
-    }
+    let request = read_about::<ShowRequest>(request, &caller).await?;
     let models = Arc::clone(&app.models);
     blocking(move || {
         let name = existing(models.store(), &request.model)?;
@@ -207,9 +202,7 @@ pub(crate) async fn copy(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (request, heard) = hear::<CopyRequest>(&body, &caller)?;
-    heard.check()?;
+    let request = read_silently::<CopyRequest>(request, &caller).await?;
     let store = app.models.store().clone();
     blocking(move || {
         let invalid = |field: &str, text: &str| {
@@ -239,12 +232,7 @@ pub(crate) async fn delete(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (mut request, heard) = hear::<DeleteRequest>(&body, &caller)?;
-    heard.check()?;
-    if request.model.is_empty() {
-        request.model = std::mem::take(&mut request.name);
-    }
+    let request = read_about::<DeleteRequest>(request, &caller).await?;
     let store = app.models.store().clone();
     let loaded = app.scheduler.loaded();
     let key = blocking(move || {

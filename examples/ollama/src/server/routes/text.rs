@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::request::read;
 use crate::api::{
     DetokenizeRequest, DetokenizeResponse, KeepAlive, Options, Ranked, RerankRequest,
     RerankResponse, TokenizeRequest, TokenizeResponse,
@@ -16,8 +17,7 @@ use crate::runner::wire::{
     Detokenize, Detokenized, Piece, Prompt, Rerank, Reranked, Tokenize, Tokenized,
 };
 use crate::scheduler::Lease;
-use crate::server::app::{App, Caller, Heard, hear, options};
-use crate::server::body;
+use crate::server::app::{App, Caller, Heard, options};
 use crate::server::clock::nanos;
 use crate::server::error::ApiError;
 use crate::server::reply;
@@ -26,6 +26,15 @@ use crate::server::reply;
 const DOCUMENTS: usize = 8192;
 /// Tokens of a request at most.
 const TOKENS: usize = 4 << 20;
+
+const FIELDS: &[&str] = &[
+    "model",
+    "query",
+    "documents",
+    "top_n",
+    "return_documents",
+    "keep_alive",
+];
 
 async fn lease(
     app: &App,
@@ -45,8 +54,7 @@ pub(crate) async fn tokenize(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (request, mut heard) = hear::<TokenizeRequest>(&body, &caller)?;
+    let (request, mut heard) = read::<TokenizeRequest>(request, &caller).await?;
     let lease = lease(&app, &request.model, request.keep_alive, &mut heard).await?;
     let prompt = match request.parse_special {
         true => Prompt::Text(request.content),
@@ -73,8 +81,7 @@ pub(crate) async fn detokenize(
     Extension(caller): Extension<Caller>,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let body = body::read(request, body::JSON).await?;
-    let (request, mut heard) = hear::<DetokenizeRequest>(&body, &caller)?;
+    let (request, mut heard) = read::<DetokenizeRequest>(request, &caller).await?;
     if request.tokens.len() > TOKENS {
         return Err(ApiError::bad(format!(
             "tokens: there may be {TOKENS} at most"
@@ -97,8 +104,7 @@ pub(crate) async fn rerank(
     request: Body,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
-    let body = body::read(request, body::JSON).await?;
-    let (request, mut heard) = hear::<RerankRequest>(&body, &caller)?;
+    let (request, mut heard) = read::<RerankRequest>(request, &caller).await?;
     if request.query.is_empty() {
         return Err(ApiError::bad("query: it is required"));
     }
@@ -108,8 +114,7 @@ pub(crate) async fn rerank(
         )));
     }
     let model = app.find(&request.model).await?;
-    let fields = ["model", "query", "documents", "top_n", "keep_alive"];
-    let options = options(&model, request.options.as_ref(), &fields, &mut heard)?;
+    let options = options(&model, request.options.as_ref(), FIELDS, &mut heard)?;
     let window = app.window(&model, &options, &mut heard);
     heard.check()?;
     let lease = app

@@ -192,6 +192,35 @@ async fn conversations_with_tools_and_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_counted_is_what_is_asked() {
+    let bench = Bench::new();
+    let template = "{{ if .Think }}Think first.{{ end }}{{ range .Messages }}<|{{ .Role }}|><think>{{ .Thinking }}</think>{{ .Content }}<|end|>\n{{ end }}<|assistant|>";
+    let more = [
+        (media::SYSTEM, "Be brief."),
+        (
+            media::MESSAGES,
+            r#"[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]"#,
+        ),
+    ];
+    add_with(&bench.store, "tuned", &tiny::llama(), Some(template), &more);
+    for more in [
+        json!({}),
+        json!({"thinking": {"type": "disabled"}}),
+        json!({"system": "S"}),
+    ] {
+        let mut request = ask(more);
+        request["model"] = json!("tuned");
+        let reply = bench.post("/v1/messages", request.clone()).await.ok();
+        let usage = &reply.json()["usage"];
+        let tokens = |name: &str| usage[name].as_u64().unwrap();
+        let took = tokens("input_tokens") + tokens("cache_read_input_tokens");
+        let counted = bench.post("/v1/messages/count_tokens", request).await.ok();
+        // The fake puts one before where it only counts.
+        assert_eq!(counted.json(), json!({"input_tokens": took + 1}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_counted_with_the_template() {
     let bench = Bench::new();
     let request = json!({"model": "plain", "messages": [{"role": "user", "content": "abc"}]});

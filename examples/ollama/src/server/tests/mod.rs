@@ -3,12 +3,14 @@
 mod access;
 mod anthropic;
 mod chat;
+mod completions;
 mod generate;
 mod http;
 mod live;
 mod malformed;
 mod manage;
 mod openai;
+mod options;
 mod others;
 mod responses;
 mod security;

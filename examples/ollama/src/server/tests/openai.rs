@@ -1,4 +1,4 @@
-//! OpenAI's API.
+//! OpenAI's chat completions.
 
 use super::*;
 use crate::runner::wire::ConstraintKind;
@@ -298,68 +298,6 @@ async fn options_limits_and_formats() {
             "{reply:?}"
         );
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn completions_of_texts() {
-    let bench = Bench::new();
-    let request =
-        json!({"model": "plain", "prompt": ["say:one", "say:two"], "logprobs": 1, "echo": true});
-    let reply = bench.post("/v1/completions", request).await.ok().json();
-    assert_eq!(reply["object"], "text_completion");
-    assert_eq!(
-        (&reply["choices"][0]["text"], &reply["choices"][1]["text"]),
-        (&json!("say:oneone"), &json!("say:twotwo"))
-    );
-    assert_eq!(reply["choices"][0]["logprobs"]["tokens"], json!(["one"]));
-    let request = json!({"model": "plain", "prompt": "say:hello", "stream": true});
-    let events = bench.post("/v1/completions", request).await.ok().events();
-    let text: String = events
-        .iter()
-        .filter_map(|(_, data)| data["choices"][0]["text"].as_str())
-        .collect();
-    assert_eq!(
-        (text.as_str(), &events.last().unwrap().1),
-        ("hello", &json!("[DONE]"))
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn embeddings_and_models() {
-    let bench = Bench::new();
-    let request = json!({"model": "embed", "input": ["a", "bb"]});
-    let reply = bench.post("/v1/embeddings", request).await.ok().json();
-    assert_eq!(
-        (&reply["object"], &reply["data"][1]["index"]),
-        (&json!("list"), &json!(1))
-    );
-    assert_eq!(reply["data"][0]["embedding"], json!([97.0, 1.0, 0.0, 0.0]));
-    assert_eq!(
-        reply["usage"],
-        json!({"prompt_tokens": 3, "total_tokens": 3})
-    );
-    let request = json!({"model": "embed", "input": "a", "encoding_format": "base64"});
-    let reply = bench.post("/v1/embeddings", request).await.ok().json();
-    assert_eq!(reply["data"][0]["embedding"], "AADCQgAAgD8AAAAAAAAAAA==");
-    let list = bench.get("/v1/models").await.ok().json();
-    let mut ids: Vec<&str> = list["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|model| model["id"].as_str().unwrap())
-        .collect();
-    ids.sort_unstable();
-    assert_eq!(ids, ["embed:latest", "m:latest", "plain:latest"]);
-    let one = bench.get("/v1/models/m").await.ok().json();
-    assert_eq!(
-        (&one["id"], &one["object"], &one["owned_by"]),
-        (&json!("m"), &json!("model"), &json!("library"))
-    );
-    let missing = bench.get("/v1/models/nothere").await;
-    assert_eq!(
-        (missing.status.as_u16(), &missing.json()["error"]["type"]),
-        (404, &json!("not_found_error"))
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

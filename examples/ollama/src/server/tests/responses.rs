@@ -61,6 +61,63 @@ async fn responses_stream_items_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_cut_says_so() {
+    let bench = Bench::new();
+    let mut request = json!({"model": "plain", "input": "count:9", "max_output_tokens": 2});
+    let reply = bench.post("/v1/responses", request.clone()).await.ok();
+    assert_eq!(reply.json()["output"][0]["status"], "incomplete");
+    request["stream"] = json!(true);
+    let events = bench.post("/v1/responses", request).await.ok().events();
+    let item = |name: &str| events.iter().rfind(|(kind, _)| kind == name);
+    let (_, done) = item("response.output_item.done").unwrap();
+    assert_eq!(done["item"]["status"], "incomplete");
+    let (_, last) = item("response.incomplete").unwrap();
+    assert_eq!(last["response"]["output"][0], done["item"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_probabilities_of_what_is_said() {
+    let bench = Bench::new();
+    let said = "say:<think>Hm.</think>Then";
+    for (more, top) in [
+        (json!({"top_logprobs": 2}), 2),
+        (json!({"include": ["message.output_text.logprobs"]}), 0),
+    ] {
+        let mut request = json!({"model": "m", "input": said});
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let reply = bench.post("/v1/responses", request.clone()).await.ok();
+        let reply = reply.json();
+        let whole = &reply["output"][1]["content"][0];
+        assert_eq!(whole["text"], "Then");
+        let tokens = whole["logprobs"].as_array().unwrap();
+        let text: String = tokens
+            .iter()
+            .map(|token| token["token"].as_str().unwrap())
+            .collect();
+        assert!(text.ends_with("Then") && !text.contains("Hm"), "{tokens:?}");
+        let tops = tokens[0].get("top_logprobs").and_then(Value::as_array);
+        assert_eq!(tops.map_or(0, Vec::len), top);
+        request["stream"] = json!(true);
+        let events = bench.post("/v1/responses", request).await.ok().events();
+        let told: Vec<&Value> = events
+            .iter()
+            .filter(|(name, _)| name == "response.output_text.delta")
+            .flat_map(|(_, data)| data["logprobs"].as_array().unwrap())
+            .collect();
+        assert_eq!(json!(told), whole["logprobs"], "streamed and not, the same");
+    }
+    let reply = bench
+        .post("/v1/responses", json!({"model": "m", "input": said}))
+        .await
+        .ok()
+        .json();
+    assert_eq!(reply["output"][1]["content"][0]["logprobs"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn history_and_what_is_refused() {
     let bench = Bench::new();
     let input = json!([
