@@ -192,6 +192,31 @@ async fn conversations_with_tools_and_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_of_tools_are_read_whole_or_it_is_told() {
+    let bench = Bench::new();
+    let ask = |block: Value| {
+        let messages = json!([
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "find", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [block]}]},
+        ]);
+        json!({"model": "plain", "max_tokens": 9, "messages": messages})
+    };
+    for kind in ["image", "document"] {
+        let reply = bench.post("/v1/messages", ask(json!({"type": kind}))).await;
+        assert_eq!(reply.status, 400);
+        assert_eq!(
+            reply.json()["error"]["message"],
+            "messages[1].content[0].content[0]: this server can't see images or documents"
+        );
+    }
+    let reply = bench.post("/v1/messages", ask(json!({"type": "dance"})));
+    assert_eq!(
+        reply.await.ok().json()["warnings"],
+        json!(["messages[1].content[0].content[0]: \"dance\" is not known and is left out"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_counted_is_what_is_asked() {
     let bench = Bench::new();
     let template = "{{ if .Think }}Think first.{{ end }}{{ range .Messages }}<|{{ .Role }}|><think>{{ .Thinking }}</think>{{ .Content }}<|end|>\n{{ end }}<|assistant|>";

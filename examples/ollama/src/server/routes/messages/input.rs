@@ -19,7 +19,7 @@ pub(super) fn talk(request: &MessagesRequest, heard: &mut Heard) -> Result<Talk,
     if request.messages.is_empty() {
         return Err(ApiError::bad("messages: it must have at least one message"));
     }
-    let messages = messages(request)?;
+    let messages = messages(request, heard)?;
     let mut tools = Vec::new();
     for (at, tool) in request.tools.iter().enumerate() {
         tools.extend(tool_of(at, tool, heard)?);
@@ -55,17 +55,22 @@ pub(super) fn talk(request: &MessagesRequest, heard: &mut Heard) -> Result<Talk,
     })
 }
 
-fn messages(request: &MessagesRequest) -> Result<Vec<Message>, ApiError> {
+fn messages(request: &MessagesRequest, heard: &mut Heard) -> Result<Vec<Message>, ApiError> {
     let mut messages = Vec::new();
     if let Some(system) = &request.system {
-        let text = text_of("system", system)?;
+        let text = text_of("system", system, heard)?;
         if !text.is_empty() {
             messages.push(Message::new("system", text));
         }
     }
     let mut called = HashMap::new();
     for (at, message) in request.messages.iter().enumerate() {
-        messages.extend(convert(&format!("messages[{at}]"), message, &mut called)?);
+        messages.extend(convert(
+            &format!("messages[{at}]"),
+            message,
+            &mut called,
+            heard,
+        )?);
     }
     Ok(messages)
 }
@@ -75,6 +80,7 @@ fn convert(
     at: &str,
     given: &MessageParam,
     called: &mut HashMap<String, String>,
+    heard: &mut Heard,
 ) -> Result<Vec<Message>, ApiError> {
     let role = given.role.to_lowercase();
     if !["user", "assistant", "system"].contains(&role.as_str()) {
@@ -131,7 +137,7 @@ fn convert(
             }
             Some("tool_result") => {
                 let id = text("tool_use_id")?;
-                let mut content = text_of(&format!("{field}.content"), &block["content"])?;
+                let mut content = text_of(&format!("{field}.content"), &block["content"], heard)?;
                 if block["is_error"] == json!(true) && !content.starts_with("Error") {
                     content = format!("Error: {content}");
                 }
@@ -141,11 +147,7 @@ fn convert(
                     ..Message::new("tool", content)
                 });
             }
-            Some("image" | "document") => {
-                return Err(ApiError::bad(format!(
-                    "{field}: this server can't see images or documents"
-                )));
-            }
+            Some("image" | "document") => return Err(unseen(&field)),
             Some(kind) => {
                 let kind: String = kind.chars().take(40).collect();
                 return Err(ApiError::bad(format!(
@@ -165,7 +167,7 @@ fn convert(
 }
 
 /// A text, or the texts of blocks.
-fn text_of(at: &str, value: &Value) -> Result<String, ApiError> {
+fn text_of(at: &str, value: &Value, heard: &mut Heard) -> Result<String, ApiError> {
     match value {
         Value::Null => Ok(String::new()),
         Value::String(text) => Ok(text.clone()),
@@ -176,10 +178,12 @@ fn text_of(at: &str, value: &Value) -> Result<String, ApiError> {
                     Some("text") => block["text"]
                         .as_str()
                         .ok_or_else(|| ApiError::bad(format!("{field}.text: it must be a text"))),
-                    Some("image") => Err(ApiError::bad(format!(
-                        "{field}: this server can't see images"
-                    ))),
-                    Some(_) => Ok(""),
+                    Some("image" | "document") => Err(unseen(&field)),
+                    Some(kind) => {
+                        let kind: String = kind.chars().take(40).collect();
+                        heard.warn(format!("{field}: {kind:?} is not known and is left out"));
+                        Ok("")
+                    }
                     None => Err(ApiError::bad(format!("{field}.type: it must be a text"))),
                 }
             });
@@ -189,6 +193,12 @@ fn text_of(at: &str, value: &Value) -> Result<String, ApiError> {
             "{at}: it must be a text or a list of blocks"
         ))),
     }
+}
+
+fn unseen(field: &str) -> ApiError {
+    ApiError::bad(format!(
+        "{field}: this server can't see images or documents"
+    ))
 }
 
 fn tool_of(at: usize, tool: &ToolParam, heard: &mut Heard) -> Result<Option<Value>, ApiError> {
