@@ -1,7 +1,7 @@
 //! OpenAI's chat completions.
 
 use super::*;
-use crate::runner::wire::ConstraintKind;
+use crate::runner::wire::{ConstraintKind, Prompt};
 
 fn ask(more: Value) -> Value {
     let mut request =
@@ -298,6 +298,47 @@ async fn options_limits_and_formats() {
             "{reply:?}"
         );
     }
+}
+
+/// What a model sees of a conversation: roles, tools and texts.
+const NAMED: &str = "{{ range .Messages }}[{{ .Role }} {{ .ToolName }} {{ .Content }}]{{ end }}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_belong_to_the_call_before_them() {
+    let bench = Bench::new();
+    add(&bench.store, "named", &tiny::llama(), Some(NAMED));
+    // Ids that are used again, as by clients that count the calls of each answer.
+    let call = |name: &str| json!({"role": "assistant", "tool_calls": [{"id": "0", "function": {"name": name}}]});
+    let messages = json!([
+        call("weather"),
+        {"role": "tool", "tool_call_id": "0", "content": "A"},
+        call("time"),
+        {"role": "Tool", "tool_call_id": "0", "content": "B", "name": ""},
+        {"role": "tool", "tool_call_id": "9", "content": "C"},
+    ]);
+    let request = json!({"model": "named", "messages": messages, "_debug_render_only": true});
+    let reply = bench.post("/v1/chat/completions", request).await.ok();
+    let reply = reply.json();
+    let rendered = reply["_debug_info"]["rendered_template"].as_str().unwrap();
+    for part in ["[tool weather A]", "[tool time B]", "[tool  C]"] {
+        assert!(rendered.contains(part), "{part}: {rendered}");
+    }
+    let call = |name: &str| json!({"type": "function_call", "call_id": "0", "name": name});
+    let result = |id: &str, output: &str| json!({"type": "function_call_output", "call_id": id, "output": output});
+    let input = [
+        call("weather"),
+        result("0", "A"),
+        call("time"),
+        result("0", "B"),
+        result("9", "C"),
+    ];
+    let request = json!({"model": "named", "input": input});
+    bench.post("/v1/responses", request).await.ok();
+    let Prompt::Segments(pieces) = bench.asked().prompt else {
+        panic!()
+    };
+    let asked: String = pieces.iter().map(|piece| piece.t.as_str()).collect();
+    assert_eq!(asked, rendered);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

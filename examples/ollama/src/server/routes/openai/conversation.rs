@@ -1,5 +1,7 @@
 //! Messages of chat completions as those that templates know.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::fields::arguments;
@@ -10,6 +12,8 @@ use crate::server::error::ApiError;
 /// The conversation of a request.
 pub(super) fn messages(given: &[ChatMessage]) -> Result<Vec<Message>, ApiError> {
     let mut messages = Vec::new();
+    // The tools that were called, by the id of the call: of the last one, where an id was used twice.
+    let mut called = HashMap::new();
     for (at, message) in given.iter().enumerate() {
         let at = format!("messages[{at}]");
         let calls = message.tool_calls.iter().enumerate();
@@ -18,26 +22,31 @@ pub(super) fn messages(given: &[ChatMessage]) -> Result<Vec<Message>, ApiError> 
             call_of(&field, call, call_at)
         });
         let tool_calls = calls.collect::<Result<Vec<_>, _>>()?;
+        for call in &message.tool_calls {
+            called.insert(call.id.as_str(), call.function.name.as_str());
+        }
         let content = content(&at, message.content.as_ref(), !tool_calls.is_empty())?;
+        let role = message.role.to_lowercase();
         let id = message.tool_call_id.clone().unwrap_or_default();
-        let tool_name = match message.role.as_str() {
-            "tool" => message.name.clone().unwrap_or_else(|| name_of(given, &id)),
-            _ => String::new(),
+        let tool_name = match (role.as_str(), message.name.as_deref()) {
+            ("tool", Some(name)) if !name.is_empty() => name,
+            ("tool", _) if !id.is_empty() => called.get(id.as_str()).copied().unwrap_or_default(),
+            _ => "",
         };
         let reasoning = message
             .reasoning
             .clone()
             .or(message.reasoning_content.clone());
         messages.push(Message {
-            role: match message.role.to_lowercase().as_str() {
+            role: match role.as_str() {
                 "developer" => "system".to_owned(),
-                role => role.to_owned(),
+                _ => role,
             },
             content,
             thinking: reasoning.unwrap_or_default(),
             images: Vec::new(),
             tool_calls,
-            tool_name,
+            tool_name: tool_name.to_owned(),
             tool_call_id: id,
         });
     }
@@ -55,13 +64,6 @@ fn call_of(field: &str, call: &ChatToolCall, at: usize) -> Result<ToolCall, ApiE
         },
         kind: None,
     })
-}
-
-/// The tool of the call with this id: the last one, where an id was used twice.
-fn name_of(messages: &[ChatMessage], id: &str) -> String {
-    let calls = messages.iter().flat_map(|message| &message.tool_calls);
-    let call = calls.rev().find(|call| !id.is_empty() && call.id == id);
-    call.map_or_else(String::new, |call| call.function.name.clone())
 }
 
 /// The text of a message: a text, or parts.

@@ -1,5 +1,7 @@
 //! Items of a request as the messages that templates know.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::api::responses::ResponsesRequest;
@@ -27,6 +29,8 @@ pub(super) fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, A
     };
     // What was thought belongs to what the assistant says or calls next.
     let mut thinking = String::new();
+    // The tools that were called, by the id of the call: of the last one, where an id was used twice.
+    let mut called = HashMap::new();
     for (number, item) in items.iter().enumerate() {
         let at = format!("input[{number}]");
         let text = |name: &str| {
@@ -84,6 +88,7 @@ pub(super) fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, A
                     },
                     kind: None,
                 };
+                called.insert(call.id.clone(), call.function.name.clone());
                 if messages.last().is_none_or(|last| last.role != "assistant") {
                     messages.push(Message::new("assistant", ""));
                 }
@@ -96,16 +101,9 @@ pub(super) fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, A
             }
             Some("function_call_output") => {
                 let id = text("call_id")?;
-                let calls = messages
-                    .iter()
-                    .flat_map(|message: &Message| &message.tool_calls);
-                let call = calls.rev().find(|call| call.id == id);
-                let name = call
-                    .map(|call| call.function.name.clone())
-                    .unwrap_or_default();
                 let content = text_of(&format!("{at}.output"), &item["output"])?;
                 messages.push(Message {
-                    tool_name: name,
+                    tool_name: called.get(id).cloned().unwrap_or_default(),
                     tool_call_id: id.to_owned(),
                     ..Message::new("tool", content)
                 });
