@@ -300,6 +300,38 @@ async fn options_limits_and_formats() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_name_the_field_that_was_sent() {
+    let bench = Bench::new();
+    for (path, more, error) in [
+        (
+            "/v1/completions",
+            json!({"prompt": "x", "logprobs": 21}),
+            "logprobs: it must be a number from 0 to 20",
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"reasoning_effort": "some"}),
+            "reasoning_effort: it must be none",
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"reasoning": {"effort": "some"}}),
+            "reasoning.effort: it must be none",
+        ),
+        (
+            "/v1/responses",
+            json!({"input": "x", "reasoning": {"effort": "some"}}),
+            "reasoning.effort: it must be none",
+        ),
+    ] {
+        let reply = bench.post(path, ask(more)).await;
+        let message = reply.json()["error"]["message"].to_string();
+        assert_eq!(reply.status, 400, "{message}");
+        assert!(message.starts_with(&format!("\"{error}")), "{message}");
+    }
+}
+
 /// What a model sees of a conversation: roles, tools and texts.
 const NAMED: &str = "{{ range .Messages }}[{{ .Role }} {{ .ToolName }} {{ .Content }}]{{ end }}";
 

@@ -80,8 +80,10 @@ pub(crate) async fn chat(
 /// How much to think, by either of the fields that say so.
 fn think(request: &ChatCompletionRequest) -> Result<Option<Think>, ApiError> {
     let reasoning = request.reasoning.as_ref();
-    let text = reasoning.and_then(|reasoning| reasoning.effort.as_deref());
-    effort(text.or(request.reasoning_effort.as_deref()))
+    match reasoning.and_then(|reasoning| reasoning.effort.as_deref()) {
+        Some(text) => effort("reasoning.effort", Some(text)),
+        None => effort("reasoning_effort", request.reasoning_effort.as_deref()),
+    }
 }
 
 fn response_format(format: Option<&ResponseFormat>) -> Result<Option<ConstraintKind>, ApiError> {

@@ -32,8 +32,7 @@ pub(crate) async fn completions(
     let began = Instant::now();
     let (request, mut heard) = read::<CompletionRequest>(request, &caller).await?;
     let count = answers(request.n)?;
-    let top = request.logprobs.unwrap_or(0);
-    let logprobs = infer::logprobs(request.logprobs.is_some(), top)?;
+    let logprobs = logprobs(request.logprobs)?;
     let bias = logit_bias(request.logit_bias.as_ref())?;
     let values = request.option_values();
     let prompts = request.prompt.into_vec();
@@ -89,6 +88,16 @@ pub(crate) async fn completions(
         }
     }
     send(head, begun, request.stream, request.stream_options).await
+}
+
+/// How many log-probabilities are told: in this API the number is the switch.
+fn logprobs(top: Option<i64>) -> Result<Option<u32>, ApiError> {
+    let Some(top) = top else {
+        return Ok(None);
+    };
+    let most = infer::TOP;
+    infer::logprobs(true, top)
+        .map_err(|_| ApiError::bad(format!("logprobs: it must be a number from 0 to {most}")))
 }
 
 /// A prompt as Ollama's own completions treat it: one turn of a conversation, or a gap to be filled.

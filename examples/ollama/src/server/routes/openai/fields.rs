@@ -12,7 +12,8 @@ use crate::server::schema::closed;
 const ANSWERS: i64 = 16;
 
 /// How much to think, by this API's scale, which is longer than Ollama's at both ends.
-pub(crate) fn effort(text: Option<&str>) -> Result<Option<Think>, ApiError> {
+/// `at` is the field that says so.
+pub(crate) fn effort(at: &str, text: Option<&str>) -> Result<Option<Think>, ApiError> {
     let level = match text {
         None | Some("") => return Ok(None),
         Some("none") => return Ok(Some(Think::Switch(false))),
@@ -21,9 +22,9 @@ pub(crate) fn effort(text: Option<&str>) -> Result<Option<Think>, ApiError> {
         Some("high") => ThinkLevel::High,
         Some("xhigh" | "max" | "ultra") => ThinkLevel::Max,
         Some(_) => {
-            return Err(ApiError::bad(
-                "reasoning_effort: it must be none, minimal, low, medium, high, xhigh or max",
-            ));
+            return Err(ApiError::bad(format!(
+                "{at}: it must be none, minimal, low, medium, high, xhigh or max"
+            )));
         }
     };
     Ok(Some(Think::Level(level)))

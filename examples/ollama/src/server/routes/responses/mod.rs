@@ -42,7 +42,10 @@ pub(crate) async fn responses(
     }
     let logprobs = infer::logprobs(wants_logprobs(&request), request.top_logprobs)?;
     let reasoning = request.reasoning.as_ref();
-    let think = effort(reasoning.and_then(|reasoning| reasoning.effort.as_deref()))?;
+    let think = effort(
+        "reasoning.effort",
+        reasoning.and_then(|reasoning| reasoning.effort.as_deref()),
+    )?;
     let named = request.text.as_ref().and_then(|text| text.format.as_ref());
     let format = match named {
         None => None,
