@@ -20,6 +20,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import arrivals
 import compare
 import ollama
 
@@ -147,13 +148,12 @@ def ask_llama(url, prompt, tokens):
         "cache_prompt": True,
         "return_tokens": True,
     }
-    start = time.monotonic()
     times, evaluated = [], 0
-    for line in compare.post(f"{url}/completion", body):
+    for at, line in arrivals.read(f"{url}/completion", body):
         if not line.startswith(b"data: "):
             continue
         event = json.loads(line[6:])
-        times += [time.monotonic() - start] * len(event.get("tokens", []))
+        times += [at] * len(event.get("tokens", []))
         if event.get("stop"):
             evaluated = event["timings"]["prompt_n"]
     if len(times) < tokens - 1:
@@ -170,12 +170,11 @@ def ask_ollama(url, prompt, args):
         "num_thread": args.threads,
     }
     body = {"model": "m", "prompt": prompt, "raw": True, "options": options}
-    start = time.monotonic()
     times, end = [], {}
-    for line in compare.post(f"{url}/api/generate", body):
+    for at, line in arrivals.read(f"{url}/api/generate", body):
         end = json.loads(line)
         if end.get("response"):
-            times.append(time.monotonic() - start)
+            times.append(at)
     if end.get("eval_count") != args.tokens:
         sys.exit(f"the server answered {end}")
     evaluated = end["prompt_eval_count"] - end.get("prompt_cached_count", 0)
