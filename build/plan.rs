@@ -374,11 +374,12 @@ fn llama(target: &Target, tree: &Tree) -> Unit {
         "llama-sampler.cpp",
         "llama-graph.cpp",
     ];
-    let mut core: Vec<&String> = tree.llama.iter().collect();
+    let mut core: Vec<&String> = tree.llama.iter().filter(|name| !is_memory(name)).collect();
     core.sort_by_key(|name| first.iter().position(|f| f == name).unwrap_or(first.len()));
     let mut sources: Vec<_> = core.iter().map(|name| up(&format!("src/{name}"))).collect();
     let unity = (0..tree.models.len().div_ceil(UNITY)).map(|n| Place::Generated(unity_path(n)));
-    sources.splice(1..1, unity);
+    let memory = Place::Generated(MEMORY.to_owned());
+    sources.splice(1..1, std::iter::once(memory).chain(unity));
     let mut unit = unit(target, "llama", Lang::Cpp, sources);
     unit.includes = vec![up("include"), up("src"), up("ggml/include"), versions()];
     unit
@@ -386,6 +387,13 @@ fn llama(target: &Target, tree: &Tree) -> Unit {
 
 fn unity_path(n: usize) -> String {
     format!("unity/models-{n}.cpp")
+}
+
+/// The kinds of memory, together: each is small beside its headers.
+const MEMORY: &str = "unity/memory.cpp";
+
+fn is_memory(name: &str) -> bool {
+    name.starts_with("llama-kv-cache") || name.starts_with("llama-memory")
 }
 
 fn own_units(target: &Target) -> [Unit; 2] {
@@ -425,15 +433,16 @@ fn generated(tree: &Tree) -> Vec<(String, String)> {
             version("LLAMA", &tree.llama_version),
         ),
     ];
+    let include = |file: &str| format!("#include \"{file}\"\n");
     for (n, models) in tree.models.chunks(UNITY).enumerate() {
-        files.push((
-            unity_path(n),
-            models
-                .iter()
-                .map(|m| format!("#include \"models/{m}\"\n"))
-                .collect(),
-        ));
+        let text = models.iter().map(|m| include(&format!("models/{m}")));
+        files.push((unity_path(n), text.collect()));
     }
+    let memory = tree.llama.iter().filter(|name| is_memory(name));
+    files.push((
+        MEMORY.to_owned(),
+        memory.map(|name| include(name)).collect(),
+    ));
     files
 }
 

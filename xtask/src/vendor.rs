@@ -59,11 +59,8 @@ pub fn files(root: &Path, tree: &Tree) -> BTreeSet<String> {
         .map(|f| (*f).to_owned())
         .collect();
     let mut folders = BTreeSet::new();
-    let mut open: Vec<String> = tree
-        .models
-        .iter()
-        .map(|m| format!("src/models/{m}"))
-        .collect();
+    let mut open: Vec<String> = Vec::new();
+    let mut joined: BTreeSet<String> = BTreeSet::new();
     for (arch, os, env) in TARGETS {
         let target = Target::new(&format!("{arch}-{os}"), arch, os, env);
         let plan = plan::plan(
@@ -89,7 +86,16 @@ pub fn files(root: &Path, tree: &Tree) -> BTreeSet<String> {
             open.extend(upstreams(&unit.sources));
             folders.extend(upstreams(&unit.includes));
         }
+        let texts = plan.generated.iter().map(|(_, text)| text);
+        joined.extend(texts.flat_map(|text| text.lines().filter_map(included).map(str::to_owned)));
     }
+    // Sources that are compiled together are named by the files that join them.
+    let places = |name| {
+        folders
+            .iter()
+            .filter_map(move |folder| resolved(root, folder, name))
+    };
+    open.extend(joined.iter().flat_map(|name| places(name)));
     let kernels = "ggml/src/ggml-metal/kernels";
     open.extend(
         metal::KERNELS
