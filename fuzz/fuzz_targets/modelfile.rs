@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ollama::modelfile::Modelfile;
+use llamakit_fuzz::modelfile::Modelfile;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(modelfile) = Modelfile::parse(bytes) else {

@@ -3,8 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ollama::store::Manifest;
-use ollama::{Digest, Name};
+use llamakit_fuzz::digest::Digest;
+use llamakit_fuzz::manifest::Manifest;
+use llamakit_fuzz::name::Name;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = Manifest::parse(bytes);
