@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
-        ["bindings"] => bindings_cmd::run(),
+        ["bindings"] => bindings_cmd::make(&root(), &target_dir()),
         ["vendor"] => vendor::run(&root().join("vendor/llama.cpp")),
         ["vendor", dir] => vendor::run(Path::new(dir)),
         ["package"] => package::make(&root(), &target_dir()).map(|(file, size)| {
