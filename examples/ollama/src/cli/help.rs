@@ -19,7 +19,10 @@ pub(super) fn run() -> String {
 
 /// For `keys`.
 pub(super) fn keys() -> String {
-    list(variable("OLLAMA_API_KEYS"))
+    format!(
+        "A server that runs sees within a second or two what changes; requests that it answers by then go on.\n\n{}",
+        list(variable("OLLAMA_API_KEYS"))
+    )
 }
 
 fn list<'a>(variables: impl IntoIterator<Item = &'a Variable>) -> String {

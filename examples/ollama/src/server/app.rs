@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
-use super::keys::Keys;
+use super::key_file::KeyFile;
 use super::metrics::Metrics;
 use super::model::{Model, Models};
 use crate::api::{self, KeepAlive, Options};
@@ -19,7 +19,8 @@ use crate::settings::AllowedHost;
 pub(crate) struct App {
     pub models: Arc<Models>,
     pub scheduler: Scheduler,
-    pub keys: Option<Keys>,
+    /// `None`: nobody needs a key.
+    pub keys: Option<Arc<KeyFile>>,
     pub rules: Rules,
     pub metrics: Metrics,
     /// How pulls and pushes are done.

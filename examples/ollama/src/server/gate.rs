@@ -10,12 +10,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::app::{App, Caller};
 use super::error::{ApiError, Dialect};
 use super::id;
-use super::keys::{Access, Key};
+use super::keys::{Access, Key, Running};
 use super::metrics::{InFlight, Metrics};
 use super::routes;
 
@@ -48,12 +47,12 @@ pub(crate) async fn gate(
     let route = routes::name(&path);
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut permit = None;
+    let mut running = None;
     let mut response = match enter(&app, &method, &path, peer, request.headers(), &id) {
         Err(error) => error.into_response(),
         Ok(_) if method == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         Ok(entered) => {
-            permit = entered.permit;
+            running = entered.running;
             request.extensions_mut().insert(entered.caller);
             next.run(request).await
         }
@@ -84,14 +83,14 @@ pub(crate) async fn gate(
         path,
         status,
         _in_flight: in_flight,
-        _permit: permit,
+        _running: running,
     };
     response.map(|body| Body::new(Watched { body, _tail: tail }))
 }
 
 struct Entered {
     caller: Caller,
-    permit: Option<OwnedSemaphorePermit>,
+    running: Option<Running>,
 }
 
 /// Whether the request may go on.
@@ -124,7 +123,8 @@ fn enter(
         _ => routes::access(path),
     };
     let local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let key = match &app.keys {
+    let keys = app.keys.as_ref().map(|file| file.keys());
+    let key = match &keys {
         None => {
             if access == Access::Manage && !local && !app.rules.insecure_manage {
                 return Err(forbidden(
@@ -149,8 +149,8 @@ fn enter(
             Some(key)
         }
     };
-    let permit = match key {
-        Some(key) if access == Access::Infer && *method == Method::POST => limit(key)?,
+    let running = match key {
+        Some(key) if access == Access::Infer && *method == Method::POST => Some(limit(key)?),
         _ => None,
     };
     let strict = headers
@@ -163,11 +163,11 @@ fn enter(
             strict: strict || app.rules.strict,
             local,
         },
-        permit,
+        running,
     })
 }
 
-fn limit(key: &Key) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+fn limit(key: &Key) -> Result<Running, ApiError> {
     key.enter().map_err(|too_much| ApiError {
         retry_after: Some(too_much.retry_after),
         ..ApiError::new(
@@ -346,7 +346,7 @@ struct Tail {
     path: String,
     status: u16,
     _in_flight: InFlight,
-    _permit: Option<OwnedSemaphorePermit>,
+    _running: Option<Running>,
 }
 
 impl Drop for Tail {

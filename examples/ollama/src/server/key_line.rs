@@ -25,6 +25,9 @@ impl KeyLine {
     /// Reads a line: a name, `sha256:` and the 64 digits of the key's hash, its scopes (`infer`, `manage`, or both
     /// with a comma), and perhaps `parallel=N` and `per-minute=N`; `#` begins a comment. Nothing, where it has only
     /// that.
+    ///
+    /// # Errors
+    /// What is wrong, without a word of the line: somebody may have put a key there, and errors are logged.
     pub(crate) fn parse(line: &str) -> Result<Option<Self>, String> {
         let mut words = line
             .split('#')
@@ -38,6 +41,9 @@ impl KeyLine {
         let hash = hash
             .parse()
             .map_err(|_| "the hash must be sha256: and 64 lower-case hexadecimal digits")?;
+        if hash == Digest::of_bytes(b"") {
+            return Err("the hash is that of an empty key".to_owned());
+        }
         let scopes = words
             .next()
             .ok_or("the scopes are missing: infer, manage")?;
@@ -53,25 +59,23 @@ impl KeyLine {
             match scope {
                 "infer" => key.infer = true,
                 "manage" => key.manage = true,
-                other => {
-                    return Err(format!(
-                        "there is no scope {other:?}; there are infer and manage"
-                    ));
+                _ => {
+                    return Err("the scopes must be infer, manage, or both with a comma".to_owned());
                 }
             }
         }
         for word in words {
-            let number = |text: &str| {
-                let number = text.parse().ok().filter(|number| LIMITS.contains(number));
-                number.ok_or_else(|| format!("{word:?} must have a number from 1 to 1000000"))
+            let (limit, number) = word.split_once('=').unwrap_or_default();
+            let limit = match limit {
+                "parallel" => &mut key.parallel,
+                "per-minute" => &mut key.per_minute,
+                _ => {
+                    let known = "behind the scopes there may be parallel=N and per-minute=N";
+                    return Err(known.to_owned());
+                }
             };
-            if let Some(text) = word.strip_prefix("parallel=") {
-                key.parallel = Some(number(text)?);
-            } else if let Some(text) = word.strip_prefix("per-minute=") {
-                key.per_minute = Some(number(text)?);
-            } else {
-                return Err(format!("{word:?} is not understood"));
-            }
+            let number = number.parse().ok().filter(|number| LIMITS.contains(number));
+            *limit = Some(number.ok_or("a limit must be a number from 1 to 1000000")?);
         }
         Ok(Some(key))
     }

@@ -1,11 +1,11 @@
 //! API keys: who has one, what it may do, and how often.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::key_line::KeyLine;
 use crate::digest::Digest;
@@ -22,23 +22,31 @@ pub(crate) enum Access {
     Manage,
 }
 
-/// Whose key it is, and what it may do.
+/// Whose key it is, what it may do, and how often.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub name: Arc<str>,
     infer: bool,
     manage: bool,
-    parallel: Option<Arc<Semaphore>>,
-    rate: Option<Mutex<Bucket>>,
+    parallel: Option<u32>,
+    per_minute: Option<u32>,
+    usage: Arc<Mutex<Usage>>,
 }
 
-/// Requests that may come at once, and how fast that grows again.
+/// How much a key is used; a changed file does not change it.
 #[derive(Debug)]
-struct Bucket {
-    per_minute: f64,
-    left: f64,
-    filled: Instant,
+struct Usage {
+    /// Requests at this moment.
+    running: u32,
+    /// Requests that count towards those of a minute: ever fewer, as time goes by.
+    recent: f64,
+    /// When so many counted.
+    counted: Instant,
 }
+
+/// A request that counts as running as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<Mutex<Usage>>);
 
 /// A key was used too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,27 +65,24 @@ pub(crate) struct Keys {
 const FILE: u64 = 1 << 20;
 
 impl Keys {
-    /// Reads a file, of whose lines each is a [`KeyLine`].
+    /// Reads the text of a file, of whose lines each is a [`KeyLine`]. Keys that were there `before` are used as
+    /// much as they were.
     ///
     /// # Errors
     /// The line and what is wrong with it.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
-        Self::parse(&read(path)?)
+    pub(crate) fn parse(text: &str, before: &Self) -> Result<Self> {
+        let key = |line: KeyLine| {
+            let known = before.keys.get(&line.hash);
+            let usage = known.map_or_else(Usage::none, |key| Arc::clone(&key.usage));
+            (line.hash, Arc::new(Key::new(&line, usage)))
+        };
+        Ok(Self {
+            keys: lines(text)?.into_iter().map(key).collect(),
+        })
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let mut keys = Self::default();
-        for line in lines(text)? {
-            keys.keys.insert(line.hash, Arc::new(Key::new(&line)));
-        }
-        if keys.keys.is_empty() {
-            // A file that allows nothing is a mistake, and none at all would allow everything.
-            return Err(Error::new(
-                Kind::Invalid,
-                "OLLAMA_API_KEYS: the file has no keys",
-            ));
-        }
-        Ok(keys)
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// The key with this text.
@@ -96,12 +101,22 @@ pub(crate) fn read(path: &Path) -> Result<String> {
         };
         Error::new(kind, message)
     };
-    let length = std::fs::metadata(path).map_err(cannot)?.len();
-    if length > FILE {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(cannot)?;
+    file.take(FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > FILE {
         let message = format!("OLLAMA_API_KEYS: the file is longer than {FILE} bytes");
         return Err(Error::new(Kind::Invalid, message));
     }
-    std::fs::read_to_string(path).map_err(cannot)
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(good);
+        let line = before.filter(|&&byte| byte == b'\n').count() + 1;
+        let message = format!("OLLAMA_API_KEYS: line {line}: it is not UTF-8");
+        Error::new(Kind::Invalid, message)
+    })
 }
 
 /// The keys of the file's text, of which no two have a name or a hash in common.
@@ -116,8 +131,11 @@ pub(crate) fn lines(text: &str) -> Result<Vec<KeyLine>> {
         let Some(key) = KeyLine::parse(line).map_err(|why| wrong(&why))? else {
             continue;
         };
-        if !names.insert(key.name.clone()) || !hashes.insert(key.hash) {
-            return Err(wrong(&format_args!("{:?} is there twice", key.name)));
+        if !names.insert(key.name.clone()) {
+            return Err(wrong(&"its name is that of a line before"));
+        }
+        if !hashes.insert(key.hash) {
+            return Err(wrong(&"its hash is that of a line before"));
         }
         keys.push(key);
     }
@@ -125,22 +143,14 @@ pub(crate) fn lines(text: &str) -> Result<Vec<KeyLine>> {
 }
 
 impl Key {
-    fn new(line: &KeyLine) -> Self {
+    fn new(line: &KeyLine, usage: Arc<Mutex<Usage>>) -> Self {
         Self {
             name: line.name.as_str().into(),
             infer: line.infer,
             manage: line.manage,
-            parallel: line
-                .parallel
-                .map(|most| Arc::new(Semaphore::new(most as usize))),
-            rate: line.per_minute.map(|most| {
-                let per_minute = f64::from(most);
-                Mutex::new(Bucket {
-                    per_minute,
-                    left: per_minute,
-                    filled: Instant::now(),
-                })
-            }),
+            parallel: line.parallel,
+            per_minute: line.per_minute,
+            usage,
         }
     }
 
@@ -153,37 +163,54 @@ impl Key {
     }
 
     /// Counts a request; what is given must be kept while it runs.
-    pub(crate) fn enter(&self) -> std::result::Result<Option<OwnedSemaphorePermit>, TooMuch> {
-        let permit = match &self.parallel {
-            None => None,
-            Some(parallel) => {
-                let permit = Arc::clone(parallel).try_acquire_owned();
-                Some(permit.map_err(|_| TooMuch { retry_after: 1 })?)
-            }
-        };
-        if let Some(rate) = &self.rate {
-            rate.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(Instant::now())?;
+    pub(crate) fn enter(&self) -> std::result::Result<Running, TooMuch> {
+        let mut usage = lock(&self.usage);
+        if self.parallel.is_some_and(|most| usage.running >= most) {
+            return Err(TooMuch { retry_after: 1 });
         }
-        Ok(permit)
+        if let Some(per_minute) = self.per_minute {
+            usage.count(per_minute, Instant::now())?;
+        }
+        usage.running += 1;
+        Ok(Running(Arc::clone(&self.usage)))
     }
 }
 
-impl Bucket {
-    fn take(&mut self, now: Instant) -> std::result::Result<(), TooMuch> {
-        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.left = (self.left + passed * self.per_minute / 60.0).min(self.per_minute);
-        self.filled = now;
-        if self.left < 1.0 {
-            let seconds = (1.0 - self.left) * 60.0 / self.per_minute;
+impl Usage {
+    fn none() -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
+            running: 0,
+            recent: 0.0,
+            counted: Instant::now(),
+        }))
+    }
+
+    /// Counts a request of so many a minute, all of which may come at once.
+    fn count(&mut self, per_minute: u32, now: Instant) -> std::result::Result<(), TooMuch> {
+        let per_minute = f64::from(per_minute);
+        let passed = now.saturating_duration_since(self.counted).as_secs_f64();
+        self.recent = (self.recent - passed * per_minute / 60.0).max(0.0);
+        self.counted = now;
+        let too_many = self.recent + 1.0 - per_minute;
+        if too_many > 0.0 {
+            let seconds = too_many * 60.0 / per_minute;
             return Err(TooMuch {
                 retry_after: (seconds.ceil() as u64).max(1),
             });
         }
-        self.left -= 1.0;
+        self.recent += 1.0;
         Ok(())
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        lock(&self.0).running -= 1;
+    }
+}
+
+fn lock(usage: &Mutex<Usage>) -> MutexGuard<'_, Usage> {
+    usage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -195,6 +222,10 @@ mod tests {
         format!("{name} {} {rest}\n", Digest::of_bytes(secret.as_bytes()))
     }
 
+    fn parse(text: &str) -> Result<Keys> {
+        Keys::parse(text, &Keys::default())
+    }
+
     #[test]
     fn keys_are_found_by_their_text_and_scopes_hold() {
         let text = format!(
@@ -202,7 +233,7 @@ mod tests {
             line("a", "one", "infer # a comment"),
             line("b", "two", "manage parallel=1 per-minute=60")
         );
-        let keys = Keys::parse(&text).unwrap();
+        let keys = parse(&text).unwrap();
         let a = keys.find("one").unwrap();
         assert_eq!(&*a.name, "a");
         assert!(a.may(Access::Infer) && !a.may(Access::Manage));
@@ -218,46 +249,55 @@ mod tests {
     }
 
     #[test]
-    fn rates_fill_up_again() {
+    fn what_came_long_ago_counts_no_more() {
         let start = Instant::now();
-        let mut bucket = Bucket {
-            per_minute: 2.0,
-            left: 2.0,
-            filled: start,
+        let mut usage = Usage {
+            running: 0,
+            recent: 0.0,
+            counted: start,
         };
-        assert!(bucket.take(start).is_ok());
-        assert!(bucket.take(start).is_ok());
-        assert_eq!(bucket.take(start), Err(TooMuch { retry_after: 30 }));
-        assert!(bucket.take(start + Duration::from_secs(31)).is_ok());
-        assert!(bucket.take(start + Duration::from_secs(31)).is_err());
-        assert!(bucket.take(start + Duration::from_secs(3600)).is_ok());
+        let mut count = |seconds| usage.count(2, start + Duration::from_secs(seconds));
+        assert!(count(0).is_ok());
+        assert!(count(0).is_ok());
+        assert_eq!(count(0), Err(TooMuch { retry_after: 30 }));
+        assert!(count(31).is_ok());
+        assert!(count(31).is_err());
+        assert!(count(3600).is_ok());
     }
 
     #[test]
-    fn mistakes_name_the_line() {
+    fn mistakes_name_the_line_and_nothing_of_it() {
         let good = line("a", "one", "infer");
+        let scopes = "line 1: the scopes must be infer, manage, or both";
+        let limits = "line 1: behind the scopes there may be";
         for (text, what) in [
             ("\nname".to_owned(), "line 2: the hash is missing"),
             (
-                "name sha256:12 infer".to_owned(),
+                "name ollama-secret infer".to_owned(),
                 "line 1: the hash must be",
             ),
-            (line("a", "x", ""), "scopes are missing"),
-            (line("a", "x", "infer,push"), "no scope \"push\""),
-            (line("a", "x", "infer parallel=0"), "from 1 to"),
-            (line("a", "x", "infer foo"), "\"foo\" is not understood"),
+            (
+                line("a", "", "infer"),
+                "line 1: the hash is that of an empty key",
+            ),
+            (line("a", "x", ""), "line 1: the scopes are missing"),
+            (line("a", "x", "infer,ollama-secret"), scopes),
+            (line("a", "x", "infer parallel=0"), "from 1 to 1000000"),
+            (line("a", "x", "infer parallel=ollama-secret"), "from 1 to"),
+            (line("a", "x", "infer ollama-secret"), limits),
+            (line("a", "x", "infer ollama-secret=1"), limits),
             (
                 format!("{good}{}", line("a", "two", "infer")),
-                "line 2: \"a\" is there twice",
+                "line 2: its name is that of a line before",
             ),
             (
-                format!("{good}{}", line("b", "one", "infer")),
-                "line 2: \"b\" is there twice",
+                format!("{good}{}", line("ollama-secret", "one", "infer")),
+                "line 2: its hash is that of a line before",
             ),
-            ("# none".to_owned(), "no keys"),
         ] {
-            let error = Keys::parse(&text).unwrap_err().to_string();
+            let error = parse(&text).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
+            assert!(!error.contains("secret"), "it may be logged: {error}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod gate;
 mod id;
 mod infer;
+pub(crate) mod key_file;
 mod key_line;
 pub(crate) mod keys;
 mod listen;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 use super::app::{App, Rules};
-use super::keys::Keys;
+use super::key_file::KeyFile;
 use super::listen::listen;
 use super::metrics::Metrics;
 use super::model::Models;
@@ -146,7 +146,11 @@ pub(crate) fn app(
 ) -> Result<Arc<App>> {
     let parallel = settings.num_parallel.unwrap_or(PARALLEL).min(256);
     let queue = settings.max_queue as usize;
-    let keys = settings.api_keys.as_deref().map(Keys::load).transpose()?;
+    let keys = settings.api_keys.as_deref().map(KeyFile::open);
+    let keys = keys.transpose()?.map(Arc::new);
+    if let Some(keys) = &keys {
+        tokio::spawn(KeyFile::watch(Arc::downgrade(keys)));
+    }
     let scheduler = Scheduler::new(
         launcher,
         Config {

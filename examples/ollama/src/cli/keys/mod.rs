@@ -37,7 +37,7 @@ fn add(args: &AddKeyArgs, path: &Path) -> Result<()> {
     let key = make(args, path)?;
     output::print(&format!("{key}\n"))?;
     output::note(format_args!(
-        "This key is shown only now: its hash alone is kept. A server that runs knows it after a restart."
+        "This key is shown only now: its hash alone is kept. A server that runs knows it after a second or two."
     ));
     Ok(())
 }
@@ -142,9 +142,9 @@ fn remove(args: &RemoveKeysArgs, path: &Path) -> Result<()> {
     }
     output::note(match left {
         0 => format_args!(
-            "No key is left: a server does not start with this file. One that runs forgets keys when it ends."
+            "No key is left: a server that runs lets nobody in after a second or two, and none starts with this file."
         ),
-        _ => format_args!("A server that runs forgets keys after a restart."),
+        _ => format_args!("A server that runs knows it after a second or two."),
     });
     Ok(())
 }

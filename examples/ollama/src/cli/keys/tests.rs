@@ -1,7 +1,8 @@
 //! What these commands write, the server reads.
 
 use super::*;
-use crate::server::keys::{Access, Keys};
+use crate::server::key_file::KeyFile;
+use crate::server::keys::Access;
 
 fn args(name: &str, scopes: &[Scope]) -> AddKeyArgs {
     AddKeyArgs {
@@ -30,14 +31,14 @@ fn the_server_knows_keys_that_were_added() {
         "{text}"
     );
 
-    let keys = Keys::load(&path).unwrap();
+    let keys = KeyFile::open(&path).unwrap().keys();
     let key = keys.find(&asks).unwrap();
     assert_eq!(&*key.name, "asks");
     assert!(key.may(Access::Infer) && !key.may(Access::Manage));
     let key = keys.find(&manages).unwrap();
     assert!(key.may(Access::Infer) && key.may(Access::Manage));
     let running = key.enter().unwrap();
-    assert!(running.is_some() && key.enter().is_err(), "one at a time");
+    assert!(key.enter().is_err(), "one at a time");
     drop(running);
     assert!(key.enter().is_err(), "one a minute");
 
@@ -45,7 +46,7 @@ fn the_server_knows_keys_that_were_added() {
         names: vec!["asks".to_owned()],
     };
     remove(&names, &path).unwrap();
-    let keys = Keys::load(&path).unwrap();
+    let keys = KeyFile::open(&path).unwrap().keys();
     assert!(keys.find(&asks).is_none() && keys.find(&manages).is_some());
 }
 

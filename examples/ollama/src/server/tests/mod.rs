@@ -6,6 +6,7 @@ mod chat;
 mod completions;
 mod generate;
 mod http;
+mod keys;
 mod live;
 mod malformed;
 mod manage;
