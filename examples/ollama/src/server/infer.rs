@@ -182,6 +182,13 @@ pub(crate) async fn answer(
     began: Instant,
 ) -> Result<Answering, ApiError> {
     let window = app.window(&ask.model, &ask.options, &mut heard);
+    let format = ask.rendered.format.as_ref();
+    if !ask.tools.is_empty() && format.is_some_and(|format| *format.calls() == CallFormat::None) {
+        // Other programs have this model's template built in.
+        heard.warn(
+            "the model is not told of the tools: its template has no place for them".to_owned(),
+        );
+    }
     heard.check()?;
     if app.rules.log_prompts {
         tracing::trace!(id = %caller.id, prompt = ask.rendered.text(), "prompt");

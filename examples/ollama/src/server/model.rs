@@ -5,20 +5,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use llamakit::chat::{AnswerFormat, CallFormat, ChatTemplate};
-use llamakit::gguf::{self, ValueRef};
+use llamakit::chat::{AnswerFormat, ChatTemplate};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use crate::api::{Message, ModelDetails, Options};
+use crate::digest::Digest;
 use crate::error::{Error, Kind};
 use crate::name::Name;
 use crate::scheduler::{Card, Key};
+use crate::show::{self, Capability, Fill, Weights};
 use crate::store::manifest::media;
-use crate::store::{Layer, Manifest, Store};
+use crate::store::{self, Blob, Manifest, Store};
 
-/// Bytes of a template, a system message, parameters or messages at most.
-const TEXT: u64 = 4 << 20;
 /// Models that are remembered.
 const REMEMBERED: usize = 32;
 
@@ -41,24 +40,16 @@ pub(crate) struct Model {
     /// Tokens of the contexts that it was trained with; 0: not known.
     pub trained_context: u32,
     pub can: Can,
-    /// The names of the tokens around a gap that is to be filled.
+    /// The tokens around a gap, where these and not the template are how gaps are filled.
     pub fill: Option<Fill>,
 }
 
-/// What a model can do.
+/// Of what `show` says that a model can do, that which routes ask for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Can {
     pub complete: bool,
     pub call: bool,
     pub think: bool,
-}
-
-/// Before the prefix, before the suffix, and where the answer begins.
-#[derive(Debug, Clone)]
-pub(crate) struct Fill {
-    pub prefix: String,
-    pub suffix: String,
-    pub middle: String,
 }
 
 impl Model {
@@ -72,17 +63,18 @@ impl Model {
 #[derive(Debug)]
 pub(crate) struct Models {
     store: Store,
-    go_templates: bool,
+    /// What OLLAMA_GO_TEMPLATE says.
+    go_template: Option<bool>,
     remembered: Mutex<HashMap<String, Arc<Model>>>,
     /// What show answers, as long as nothing special is asked for.
     shown: Mutex<HashMap<String, Bytes>>,
 }
 
 impl Models {
-    pub(crate) fn new(store: Store, go_templates: bool) -> Self {
+    pub(crate) fn new(store: Store, go_template: Option<bool>) -> Self {
         Self {
             store,
-            go_templates,
+            go_template,
             remembered: Mutex::default(),
             shown: Mutex::default(),
         }
@@ -92,8 +84,8 @@ impl Models {
         &self.store
     }
 
-    pub(crate) fn go_templates(&self) -> bool {
-        self.go_templates
+    pub(crate) fn go_template(&self) -> Option<bool> {
+        self.go_template
     }
 
     /// The model of this name. Reads files: not for threads that serve many.
@@ -104,12 +96,14 @@ impl Models {
             _ => error.into(),
         };
         let name = self.store.resolve(&name).map_err(missing)?;
-        let (manifest, digest) = self.store.manifest(&name).map_err(missing)?;
-        let id = format!("{digest} {}", name.full());
-        if let Some(model) = self.lock().get(&id) {
+        let id = |digest: &Digest| format!("{digest} {}", name.full());
+        let (_, digest) = self.store.manifest(&name).map_err(missing)?;
+        if let Some(model) = self.lock().get(&id(&digest)) {
             return Ok(Arc::clone(model));
         }
-        let model = Arc::new(self.read(name, &manifest, digest.hex())?);
+        let stored = self.store.model(&name).map_err(missing)?;
+        let id = id(&stored.digest);
+        let model = Arc::new(self.read(&stored)?);
         let mut remembered = self.lock();
         if remembered.len() >= REMEMBERED {
             remembered.clear();
@@ -147,105 +141,63 @@ impl Models {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, name: Name, manifest: &Manifest, digest: String) -> Result<Model, ApiError> {
-        let store = &self.store;
-        let config = store.config(manifest)?;
+    fn read(&self, stored: &store::Model) -> Result<Model, ApiError> {
+        let (name, config) = (&stored.name, &stored.config);
         if !config.remote_host.is_empty() {
             return Err(ApiError::bad(format!(
                 "model '{name}' runs on {}: models of other hosts are not supported",
                 config.remote_host
             )));
         }
-        let paths = |kind: &'static str| -> Result<Vec<PathBuf>, Error> {
-            manifest
-                .layers_of(kind)
-                .map(|layer| store.layer(layer))
-                .collect()
-        };
-        let weights = paths(media::MODEL)?;
-        let Some(first) = weights.first() else {
-            return Err(ApiError::internal(format!("model '{name}' has no weights")));
-        };
-        let file = gguf::File::open(first)
-            .map_err(|error| ApiError::internal(format!("model '{name}': {}", error.message())))?;
-        let text = |kind: &'static str| -> Result<Option<String>, Error> {
-            manifest
-                .layer(kind)
-                .map(|layer| read_text(store, layer))
-                .transpose()
-        };
-        let go = text(media::TEMPLATE)?.or(text(media::PROMPT)?);
-        let template = self.template(go.as_deref(), &file);
-        let source = template.as_ref().map_or("", ChatTemplate::source);
-        let format = AnswerFormat::detect(source);
-        let architecture = file.find::<&str>("general.architecture").ok().flatten();
-        let architecture = architecture.unwrap_or_default();
-        let number = |name: &str| {
-            let value = file.get(&format!("{architecture}.{name}"));
-            value
-                .and_then(|value: ValueRef<'_>| value.as_u64())
-                .unwrap_or(0)
-        };
-        let embeds = file.get(&format!("{architecture}.pooling_type")).is_some();
-        let harmony = *format.calls() == CallFormat::Harmony;
-        let can = Can {
-            complete: !embeds,
-            call: *format.calls() != CallFormat::None,
-            think: harmony || !format.thinking_tags().is_empty(),
-        };
-        let options = match text(media::PARAMS)? {
-            None => Options::default(),
-            Some(json) => read_options(&name, &json)?,
-        };
-        let messages = match text(media::MESSAGES)? {
-            None => Vec::new(),
-            Some(json) => serde_json::from_str(&json).map_err(|error| {
-                ApiError::internal(format!("model '{name}' has damaged messages: {error}"))
-            })?,
-        };
-        let details = ModelDetails {
-            parent_model: String::new(),
-            format: config.model_format.clone(),
-            family: config.model_family.clone(),
-            families: config.model_families.clone(),
-            parameter_size: config.model_type.clone(),
-            quantization_level: config.file_type.clone(),
-        };
+        let weights = Weights::open(stored)?;
+        let selected = show::select(stored, &weights, self.go_template);
+        let format = AnswerFormat::detect(selected.source());
+        let mut warnings = selected.warnings.clone();
+        let capabilities = show::capabilities(stored, &weights, &selected, &mut warnings);
+        for warning in warnings {
+            tracing::warn!(%name, warning, "model");
+        }
+        let can = |capability| capabilities.contains(&capability);
+        let messages = serde_json::to_value(&stored.messages);
+        let messages = messages.and_then(serde_json::from_value).map_err(|error| {
+            ApiError::internal(format!("model '{name}' has damaged messages: {error}"))
+        })?;
+        let paths = |blobs: &[Blob]| blobs.iter().map(|blob| blob.path.clone()).collect();
+        let trained_context = weights.number("context_length").unwrap_or(0);
         Ok(Model {
-            key: key_of(manifest),
+            key: key_of(&stored.manifest),
             card: Arc::new(Card {
                 name: name.to_string(),
-                digest,
-                details,
+                digest: stored.digest.hex(),
+                details: ModelDetails {
+                    parent_model: String::new(),
+                    format: config.model_format.clone(),
+                    family: config.model_family.clone(),
+                    families: config.model_families.clone(),
+                    parameter_size: config.model_type.clone(),
+                    quantization_level: config.file_type.clone(),
+                },
             }),
-            fill: fill(&file),
-            trained_context: u32::try_from(number("context_length")).unwrap_or(u32::MAX),
-            adapters: paths(media::ADAPTER)?,
-            draft: paths(media::DRAFT)?,
-            system: text(media::SYSTEM)?.unwrap_or_default(),
-            name,
-            weights,
-            template,
-            format,
-            options,
-            messages,
-            can,
-        })
-    }
-
-    fn template(&self, go: Option<&str>, file: &gguf::File) -> Result<ChatTemplate, String> {
-        let written = |error: llamakit::Error| error.message().to_owned();
-        match go.filter(|_| self.go_templates) {
-            Some(source) => ChatTemplate::go(source).map_err(written),
-            None => match ChatTemplate::from_gguf(file) {
-                Ok(template) => Ok(template),
-                // What Ollama does for a model without a template.
-                Err(error) if error.kind() == llamakit::ErrorKind::Unsupported => {
-                    ChatTemplate::go("{{ .Prompt }}").map_err(written)
-                }
-                Err(error) => Err(written(error)),
+            fill: match can(Capability::Insert) {
+                true => Fill::read(weights.main()),
+                false => None,
             },
-        }
+            can: Can {
+                complete: can(Capability::Completion),
+                call: can(Capability::Tools),
+                think: can(Capability::Thinking),
+            },
+            trained_context: u32::try_from(trained_context).unwrap_or(u32::MAX),
+            weights: paths(&stored.weights),
+            adapters: paths(&stored.adapters),
+            draft: paths(&stored.draft),
+            template: selected.template,
+            format,
+            system: stored.system.clone().unwrap_or_default(),
+            options: read_options(name, &stored.options)?,
+            messages,
+            name: stored.name.clone(),
+        })
     }
 }
 
@@ -287,42 +239,9 @@ pub(crate) fn key_of(manifest: &Manifest) -> Key {
     key.into()
 }
 
-fn read_text(store: &Store, layer: &Layer) -> Result<String, Error> {
-    let bytes = store.read_layer(layer, TEXT)?;
-    String::from_utf8(bytes)
-        .map_err(|_| Error::new(Kind::Damaged, format!("blob {} is not UTF-8", layer.digest)))
-}
-
-fn read_options(name: &Name, json: &str) -> Result<Options, ApiError> {
-    let damaged =
-        |why: String| ApiError::internal(format!("model '{name}' has damaged parameters: {why}"));
-    let values: Map<String, Value> =
-        serde_json::from_str(json).map_err(|error| damaged(error.to_string()))?;
+fn read_options(name: &Name, values: &Map<String, Value>) -> Result<Options, ApiError> {
     let mut unknown = |option: &str| tracing::debug!(%name, option, "unknown parameter of a model");
-    Options::read(&values, &mut unknown).map_err(|error| damaged(error.to_string()))
-}
-
-/// The names of the tokens around a gap, where the vocabulary has them.
-fn fill(file: &gguf::File) -> Option<Fill> {
-    let tokens = match file.get("tokenizer.ggml.tokens") {
-        Some(ValueRef::Array(array)) => array,
-        _ => return None,
-    };
-    let id = |names: &[&str]| {
-        let named = |name: &&str| {
-            file.get(&format!("tokenizer.ggml.{name}_token_id"))?
-                .as_u64()
-        };
-        names.iter().find_map(named)
-    };
-    let token = |names: &[&str]| {
-        let id = usize::try_from(id(names)?).ok()?;
-        let text = tokens.strings()?.nth(id)?;
-        std::str::from_utf8(text).ok().map(str::to_owned)
-    };
-    Some(Fill {
-        prefix: token(&["fim_pre", "prefix"])?,
-        suffix: token(&["fim_suf", "suffix"])?,
-        middle: token(&["fim_mid", "middle"])?,
+    Options::read(values, &mut unknown).map_err(|error| {
+        ApiError::internal(format!("model '{name}' has damaged parameters: {error}"))
     })
 }

@@ -10,6 +10,7 @@ use super::error::ApiError;
 use super::model::Model;
 use crate::api::{Message, Think, ThinkLevel};
 use crate::runner::wire::{Piece, Prompt};
+use crate::show::fills;
 
 /// A prompt, and how its answer is read.
 #[derive(Debug, Clone)]
@@ -188,7 +189,7 @@ pub(crate) fn fill(
     prefix: &str,
     suffix: &str,
 ) -> Result<Rendered, ApiError> {
-    let prompt = if uses_suffix(template) {
+    let prompt = if fills(template) {
         let mut conversation = Conversation::new([ChatMessage::user(prefix)]);
         conversation
             .extra
@@ -228,11 +229,6 @@ pub(crate) fn fill(
         roles: Vec::new(),
         tail: None,
     })
-}
-
-fn uses_suffix(template: &ChatTemplate) -> bool {
-    template.language() == llamakit::chat::TemplateLanguage::Go
-        && template.source().contains(".Suffix")
 }
 
 /// A prompt as it came.

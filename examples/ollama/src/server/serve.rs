@@ -166,7 +166,7 @@ pub(crate) fn app(
         },
     );
     Ok(Arc::new(App {
-        models: Arc::new(Models::new(store, settings.go_template.unwrap_or(true))),
+        models: Arc::new(Models::new(store, settings.go_template)),
         scheduler,
         keys,
         rules: Rules {

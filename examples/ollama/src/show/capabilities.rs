@@ -1,9 +1,9 @@
-//! What a model can do, by the rules of Ollama.
+//! What a model can do, by the rules of Ollama: what is shown is what routes accept.
 
 use llamakit::gguf::{File, ValueRef};
 use serde::Serialize;
 
-use super::{Selected, Weights, weights};
+use super::{Fill, Selected, Weights, weights};
 use crate::store::Model;
 
 /// Something that a model can do.
@@ -99,6 +99,9 @@ pub fn capabilities(
         add(Capability::Insert, traits.insert);
         add(Capability::Thinking, traits.thinking);
     }
+    // A template of the layers without a place for it says that there is none, whatever the vocabulary has.
+    let by_tokens = model.template.is_none() && Fill::read(weights.main()).is_some();
+    add(Capability::Insert, by_tokens);
     let (tools, thinking) = parser_traits(&config.parser);
     add(Capability::Tools, tools);
     add(Capability::Thinking, thinking);

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod file_type;
+mod fill;
 mod go;
 mod metadata;
 mod summary;
@@ -15,7 +16,9 @@ use serde_json::{Map, Value};
 
 pub use capabilities::{Capability, capabilities};
 pub use file_type::file_type_name;
+pub(crate) use fill::Fill;
 pub use summary::{Details, Summary};
+pub(crate) use template::fills;
 pub use template::{Selected, select};
 pub use weights::Weights;
 

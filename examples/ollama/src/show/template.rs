@@ -6,11 +6,14 @@ use llamakit::chat::{AnswerFormat, CallFormat, ChatTemplate, GoTemplate, Templat
 use super::Weights;
 use crate::store::Model;
 
+/// What Ollama takes for a model without a template.
+const PLAIN: &str = "{{ .Prompt }}";
+
 /// The template of a model.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Selected {
-    /// The template; `None` when the model has none.
-    pub template: Option<ChatTemplate>,
+    /// The template, or why none of those that are there can be used.
+    pub template: Result<ChatTemplate, String>,
     /// What it can do.
     pub traits: Traits,
     /// Templates that are there but can't be used, and why.
@@ -40,8 +43,8 @@ impl Selected {
     /// Whether the template is in Go's language.
     #[must_use]
     pub fn is_go(&self) -> bool {
-        let language = self.template.as_ref().map(ChatTemplate::language);
-        language == Some(TemplateLanguage::Go)
+        let template = self.template.as_ref();
+        template.is_ok_and(|template| template.language() == TemplateLanguage::Go)
     }
 }
 
@@ -50,12 +53,13 @@ impl Selected {
 #[must_use]
 pub fn select(model: &Model, weights: &Weights, go_template: Option<bool>) -> Selected {
     let mut warnings = Vec::new();
+    let mut faults = Vec::new();
     let go = model.template.as_deref().and_then(|source| {
-        ChatTemplate::go(source)
-            .map_err(|error| {
-                warnings.push(format!("its template can't be used: {}", error.message()))
-            })
-            .ok()
+        let cannot = |error: llamakit::Error| {
+            warnings.push(format!("its template can't be used: {}", error.message()));
+            faults.push(error.message().to_owned());
+        };
+        ChatTemplate::go(source).map_err(cannot).ok()
     });
     let own = ChatTemplate::from_gguf(weights.main())
         .map_err(|error| {
@@ -63,6 +67,7 @@ pub fn select(model: &Model, weights: &Weights, go_template: Option<bool>) -> Se
             if error.kind() != ErrorKind::Unsupported {
                 let why = error.message();
                 warnings.push(format!("the template in its weights can't be used: {why}"));
+                faults.push(why.to_owned());
             }
         })
         .ok();
@@ -74,12 +79,16 @@ pub fn select(model: &Model, weights: &Weights, go_template: Option<bool>) -> Se
         (Some(go), Some(own), None) => {
             let (go_traits, own_traits) = (traits(&go), traits(&own));
             if own_is_better(own_traits, go_traits) {
-                (Some(own), own_traits)
+                (Ok(own), own_traits)
             } else {
-                (Some(go), go_traits)
+                (Ok(go), go_traits)
             }
         }
-        (None, None, _) => (None, Traits::default()),
+        (None, None, _) if faults.is_empty() => {
+            let plain = ChatTemplate::go(PLAIN).map_err(|error| error.message().to_owned());
+            (plain, Traits::default())
+        }
+        (None, None, _) => (Err(faults.join("; ")), Traits::default()),
     };
     Selected {
         template,
@@ -88,9 +97,9 @@ pub fn select(model: &Model, weights: &Weights, go_template: Option<bool>) -> Se
     }
 }
 
-fn found(template: ChatTemplate) -> (Option<ChatTemplate>, Traits) {
+fn found(template: ChatTemplate) -> (Result<ChatTemplate, String>, Traits) {
     let traits = traits(&template);
-    (Some(template), traits)
+    (Ok(template), traits)
 }
 
 /// A template that lists tools but can't print what came of their calls is worth less than one that can.
@@ -104,22 +113,28 @@ fn own_is_better(own: Traits, go: Traits) -> bool {
 }
 
 fn traits(template: &ChatTemplate) -> Traits {
-    let source = template.source();
-    let format = AnswerFormat::detect(source);
+    let format = AnswerFormat::detect(template.source());
     let marked = !format.thinking_tags().is_empty() || *format.calls() == CallFormat::Harmony;
     let uses = template.capabilities().unwrap_or_default();
-    let vars = match template.language() {
-        TemplateLanguage::Go => GoTemplate::parse(source).ok(),
-        _ => None,
-    };
-    let names = |name: &str| {
-        let vars = vars.as_ref().map(GoTemplate::vars).unwrap_or_default();
-        vars.iter().any(|var| var == name)
-    };
     Traits {
         tools: uses.tools,
         tool_calls: uses.tool_calls,
-        thinking: marked || uses.thinking_switch || uses.thinking_levels || names("thinking"),
-        insert: names("suffix"),
+        thinking: marked
+            || uses.thinking_switch
+            || uses.thinking_levels
+            || names(template, "thinking"),
+        insert: fills(template),
     }
+}
+
+/// Whether a template knows where the text behind a gap goes.
+pub(crate) fn fills(template: &ChatTemplate) -> bool {
+    names(template, "suffix")
+}
+
+/// Whether a Go template speaks of something.
+fn names(template: &ChatTemplate, name: &str) -> bool {
+    template.language() == TemplateLanguage::Go
+        && GoTemplate::parse(template.source())
+            .is_ok_and(|template| template.vars().iter().any(|var| var == name))
 }

@@ -133,7 +133,7 @@ pub(crate) async fn show(
             verbose: request.verbose,
             system: Some(request.system).filter(|system| !system.is_empty()),
             options: request.options.unwrap_or_default(),
-            go_template: Some(models.go_templates()),
+            go_template: models.go_template(),
         };
         let read = || {
             let shown = Info::read_with(models.store(), &name, &view)?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod anthropic;
+mod capabilities;
 mod chat;
 mod completions;
 mod generate;
