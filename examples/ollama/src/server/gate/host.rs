@@ -1,20 +1,22 @@
 //! Which hosts requests may name: a page of a stranger whose name was made to mean this machine sends its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use axum::http::{HeaderMap, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Uri, header};
 
 use crate::settings::AllowedHost;
 
-/// Whether the request names a host that can't be a stranger's.
-pub(super) fn host_allowed(known: &[AllowedHost], headers: &HeaderMap) -> bool {
-    let Some(host) = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok())
-    else {
-        return false;
-    };
-    let Some(host) = host_name(host) else {
+/// Whether all hosts that the request names can't be a stranger's. Its target may name one as well.
+pub(super) fn host_allowed(known: &[AllowedHost], target: &Uri, headers: &HeaderMap) -> bool {
+    let target = target.authority().map(Authority::as_str);
+    let host = headers.get(header::HOST);
+    let host = host.map(|host| host.to_str().unwrap_or_default());
+    host.is_some_and(|host| allowed(known, host)) && target.is_none_or(|host| allowed(known, host))
+}
+
+fn allowed(known: &[AllowedHost], authority: &str) -> bool {
+    let Some(host) = host_name(authority) else {
         return false;
     };
     // An address is no name that somebody could make mean another one.
@@ -32,23 +34,28 @@ pub(super) fn host_allowed(known: &[AllowedHost], headers: &HeaderMap) -> bool {
 
 /// The host without its port, in lower case. `None`: it is none.
 fn host_name(authority: &str) -> Option<String> {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            if !port.is_empty() && !port.strip_prefix(':')?.bytes().all(|b| b.is_ascii_digit()) {
-                return None;
-            }
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            host
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        if !port.is_empty() && !is_port(port.strip_prefix(':')?) {
+            return None;
         }
-        None => match authority.split_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            Some(_) => return None,
-            None => authority,
-        },
+        // Which of this machine's networks it is on is the client's affair.
+        let (address, _zone) = address.split_once('%').unwrap_or((address, ""));
+        return Some(address.parse::<Ipv6Addr>().ok()?.to_string());
+    }
+    let host = match authority.split_once(':') {
+        Some((host, port)) if is_port(port) => host,
+        Some(_) => return None,
+        None => authority,
     };
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    (!host.is_empty()).then_some(host)
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let part = |part: &str| !part.is_empty() && part.chars().all(letter);
+    host.split('.').all(part).then_some(host)
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -70,6 +77,14 @@ mod tests {
             ("[::1", None),
             ("[evil]:1", None),
             ("[::1]evil", None),
+            ("[FE80::1%25eth0]:11434", Some("fe80::1")),
+            ("[fe80::1%eth0]", Some("fe80::1")),
+            ("[evil%eth0]", None),
+            ("evil@localhost", None),
+            ("evil/.localhost", None),
+            (".localhost", None),
+            ("a..localhost", None),
+            ("localhost..", None),
             ("a:b", None),
             ("evil.example:80@localhost", None),
         ] {

@@ -31,6 +31,12 @@ pub(crate) struct Peer(pub SocketAddr);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const STRICT: HeaderName = HeaderName::from_static("x-ollama-strict");
 
+/// Headers of which one at most says who asks, and for what.
+const ONCE: [&str; 4] = ["host", "origin", "authorization", "x-api-key"];
+
+/// What proxies add to the requests of others.
+const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
+
 pub(crate) async fn gate(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -45,7 +51,7 @@ pub(crate) async fn gate(
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut running = None;
-    let mut response = match enter(&app, &method, &path, peer, request.headers(), &id) {
+    let mut response = match enter(&app, &request, peer, &id) {
         Err(error) => error.into_response(),
         Ok(_) if method == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         Ok(entered) => {
@@ -56,6 +62,7 @@ pub(crate) async fn gate(
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         if response.status().is_server_error() {
+            let path = tail::shown(&path);
             tracing::warn!(%id, %method, path, status = response.status().as_u16(), error = error.message, "failed");
         }
         response = error.to_response(Dialect::of(&path));
@@ -93,14 +100,19 @@ struct Entered {
 /// Whether the request may go on.
 fn enter(
     app: &App,
-    method: &Method,
-    path: &str,
+    request: &Request,
     peer: Option<SocketAddr>,
-    headers: &HeaderMap,
     id: &Arc<str>,
 ) -> Result<Entered, ApiError> {
+    let (method, headers) = (request.method(), request.headers());
     let forbidden = |why: &str| ApiError::new(StatusCode::FORBIDDEN, why);
-    if app.keys.is_none() && !host_allowed(&app.rules.hosts, headers) {
+    for once in ONCE {
+        if headers.get_all(once).iter().nth(1).is_some() {
+            // Which of them counts is what a proxy in between may have seen otherwise.
+            return Err(ApiError::bad(format!("the header {once} is there twice")));
+        }
+    }
+    if app.keys.is_none() && !host_allowed(&app.rules.hosts, request.uri(), headers) {
         return Err(forbidden(
             "the request's Host is not one of this server's; OLLAMA_ALLOWED_HOSTS can add names",
         ));
@@ -116,9 +128,11 @@ fn enter(
     let access = match method {
         // A preflight carries no key, and does nothing.
         &Method::OPTIONS => Access::Open,
-        _ => routes::access(path),
+        _ => routes::access(request.uri().path()),
     };
-    let local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    // Who asks through a proxy on this machine does not sit here.
+    let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+    let local = !forwarded && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let keys = app.keys.as_ref().map(|file| file.keys());
     let key = match &keys {
         None => {
@@ -146,7 +160,10 @@ fn enter(
         }
     };
     let running = match key {
-        Some(key) if access == Access::Infer && *method == Method::POST => Some(limit(key)?),
+        // What only looks costs nothing.
+        Some(key) if !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) => {
+            Some(limit(key)?)
+        }
         _ => None,
     };
     let strict = headers

@@ -23,15 +23,19 @@ pub(super) struct Tail {
     pub _running: Option<Running>,
 }
 
+/// A path that may be as long as a head, for the log.
+pub(super) fn shown(path: &str) -> String {
+    path.chars().take(200).collect()
+}
+
 impl Drop for Tail {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         self.app.metrics.ended(took);
-        let path: String = self.path.chars().take(200).collect();
         tracing::info!(
             id = %self.id,
             method = %self.method,
-            path,
+            path = shown(&self.path),
             status = self.status,
             ms = took.as_millis() as u64,
             "request"

@@ -152,6 +152,8 @@ async fn hosts_of_strangers_are_refused_on_every_route_and_method() {
         "box.local",
         "x.internal",
         "LOCALHOST",
+        "[fe80::1%eth0]:11434",
+        "[fe80::1%25eth0]",
     ] {
         let reply = bench
             .send(with("host", host, request(Method::GET, "/api/tags", "")))
@@ -324,4 +326,29 @@ async fn keys_share_no_prefixes_and_have_limits() {
             .unwrap()
             > 1
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_count_all_that_is_done_with_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keys");
+    let hash = Digest::of_bytes(b"k");
+    std::fs::write(&file, format!("k {hash} manage per-minute=1\n")).unwrap();
+    let bench = Bench::with(&[("OLLAMA_API_KEYS", file.to_str().unwrap())]);
+    let send = |method: Method, path: &str, body: &str| {
+        let request = with("x-api-key", "k", request(method, path, body));
+        bench.send(request)
+    };
+    let copy = r#"{"source": "m", "destination": "n"}"#;
+    assert_eq!(send(Method::POST, "/api/copy", copy).await.status, 200);
+    for (method, path) in [
+        (Method::POST, "/api/copy"),
+        (Method::DELETE, "/api/delete"),
+        (Method::POST, "/api/generate"),
+        (Method::POST, "/api/nothing"),
+    ] {
+        assert_eq!(send(method, path, "{}").await.status, 429, "{path}");
+    }
+    // To look is free.
+    assert_eq!(send(Method::GET, "/api/tags", "").await.status, 200);
 }

@@ -88,6 +88,7 @@ async fn heads_that_are_no_http_or_too_long() {
         format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(200_000)),
         format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(10_000)),
         "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n".to_owned(),
+        "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n".to_owned(),
         "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(),
     ] {
         let mut stream = TcpStream::connect(served.address).await.unwrap();
@@ -112,28 +113,32 @@ async fn heads_that_are_no_http_or_too_long() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_are_too_long_are_refused() {
     let served = serve(Bench::new()).await;
-    let length = crate::server::body::JSON + 1;
-    let mut stream = TcpStream::connect(served.address).await.unwrap();
-    let head = format!(
-        "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
     let piece = vec![b' '; 1 << 20];
-    let mut left = length;
-    while left > 0 {
-        let some = left.min(piece.len());
-        if stream.write_all(&piece[..some]).await.is_err() {
-            break;
+    let pieces = crate::server::body::JSON / piece.len() + 1;
+    let length = format!("Content-Length: {}", pieces * piece.len());
+    for (framing, before, after) in [
+        (&*length, "", ""),
+        ("Transfer-Encoding: chunked", "100000\r\n", "\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let head = format!(
+            "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{framing}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = [before.as_bytes(), &piece, after.as_bytes()].concat();
+        for _ in 0..pieces {
+            if stream.write_all(&piece).await.is_err() {
+                break;
+            }
         }
-        left -= some;
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply).await;
+        let reply = String::from_utf8_lossy(&reply);
+        assert!(
+            reply.is_empty() || reply.starts_with("HTTP/1.1 413"),
+            "{framing}: {reply}"
+        );
     }
-    let mut reply = Vec::new();
-    let _ = stream.read_to_end(&mut reply).await;
-    let reply = String::from_utf8_lossy(&reply);
-    assert!(
-        reply.is_empty() || reply.starts_with("HTTP/1.1 413"),
-        "{reply}"
-    );
 }
 
 /// A client that goes away stops its work at once, in the queue, while the model loads, and in the answer.

@@ -188,3 +188,101 @@ async fn templates_are_limited() {
         assert!(reply.error().starts_with("template: "), "{reply:?}");
     }
 }
+
+fn asking(method: Method, path: &str, headers: &[(&'static str, &str)]) -> Request<Body> {
+    let mut request = request(method, path, r#"{"model": "m"}"#);
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    request
+}
+
+/// DNS rebinding: whichever name a proxy in between took for the host, none may be a stranger's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_names_one_host_and_one_key() {
+    let bench = Bench::new();
+    for (path, status) in [
+        ("http://localhost:11434/api/tags", 200),
+        ("http://evil.example/api/tags", 403),
+        ("http://evil@localhost/api/tags", 403),
+    ] {
+        let request = asking(Method::GET, path, &[("host", "localhost")]);
+        assert_eq!(bench.send(request).await.status, status, "{path}");
+    }
+    for (name, one, other) in [
+        ("host", "localhost", "evil.example"),
+        ("origin", "http://localhost", "https://evil.example"),
+        ("authorization", "Bearer a", "Bearer b"),
+        ("x-api-key", "a", "b"),
+    ] {
+        let request = asking(Method::GET, "/api/tags", &[(name, one), (name, other)]);
+        let reply = bench.send(request).await;
+        assert_eq!(reply.status, 400, "{name}");
+        assert!(reply.error().contains(name), "{reply:?}");
+    }
+}
+
+/// A proxy on this machine makes nobody sit here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_proxy_passed_on_is_not_from_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keys");
+    let hash = crate::digest::Digest::of_bytes(b"k");
+    std::fs::write(&file, format!("k {hash} manage\n")).unwrap();
+    let keys = [("OLLAMA_API_KEYS", file.to_str().unwrap())];
+    let insecure = [("OLLAMA_INSECURE_MANAGE", "1")];
+    for (settings, status) in [(&[][..], 403), (&insecure, 200), (&keys, 200)] {
+        let bench = Bench::with(settings);
+        for (name, value) in [
+            ("x-forwarded-for", "203.0.113.7"),
+            ("x-real-ip", "127.0.0.1"),
+            ("forwarded", "for=203.0.113.7"),
+        ] {
+            let headers = [(name, value), ("x-api-key", "k")];
+            let request = asking(Method::GET, "/api/tags", &headers);
+            assert_eq!(bench.send(request).await.status, 200, "{name}");
+            let request = asking(Method::DELETE, "/api/delete", &headers);
+            assert_eq!(bench.send(request).await.status, status, "{name}");
+            add(&bench.store, "m", &tiny::llama(), Some(FULL));
+        }
+    }
+}
+
+/// Another spelling of a path is not another rule for what it leads to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spellings_of_paths_open_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keys");
+    let hash = crate::digest::Digest::of_bytes(b"k");
+    std::fs::write(&file, format!("k {hash} infer\n")).unwrap();
+    let bench = Bench::with(&[("OLLAMA_API_KEYS", file.to_str().unwrap())]);
+    for path in [
+        "/api/delete",
+        "/api/delete/",
+        "//api/delete",
+        "/api//delete",
+        "/api/./delete",
+        "/api/%64elete",
+        "/api%2fdelete",
+        "/API/delete",
+        "/api/delete;x",
+        "/api/delete?x",
+        "/api/tags/../delete",
+        "/v1/models/../../api/delete",
+        "/v1/models/%2e%2e/%2e%2e/api/delete",
+        "http://localhost/api/delete",
+    ] {
+        for method in [Method::DELETE, Method::POST, Method::PUT] {
+            let request = asking(method.clone(), path, &[("x-api-key", "k")]);
+            let status = bench.send(request).await.status.as_u16();
+            // It is a name of a model there, which can only be looked at.
+            let expected = if path.starts_with("/v1/models/") {
+                405
+            } else {
+                403
+            };
+            assert_eq!(status, expected, "{method} {path}");
+        }
+    }
+    assert!(bench.store.manifest(&Name::parse("m").unwrap()).is_ok());
+}
