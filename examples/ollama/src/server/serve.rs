@@ -32,8 +32,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub fn serve(settings: &Settings) -> Result<()> {
     logs::begin(settings.debug);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // It waits far more than it computes, and the cores are the runners'.
-        .worker_threads(2)
+        // The cores are the runners'. Two threads would wake each other for each token, and what takes long has
+        // threads of its own.
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| Error::new(Kind::Storage, format!("no threads: {error}")))?;

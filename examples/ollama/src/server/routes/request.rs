@@ -5,21 +5,29 @@ use serde::Deserialize;
 
 use crate::api::{DeleteRequest, ShowRequest, TransferRequest};
 use crate::create;
-use crate::server::app::{Caller, Heard, hear};
+use crate::server::app::{Caller, Heard, blocking, hear};
 use crate::server::body;
 use crate::server::error::ApiError;
 
+/// Bytes of a body that are understood in no time.
+const SHORT: usize = 128 << 10;
+
 /// A request, and what of it was not understood.
-pub(super) async fn read<T: for<'de> Deserialize<'de>>(
+pub(super) async fn read<T: for<'de> Deserialize<'de> + Send + 'static>(
     request: Body,
     caller: &Caller,
 ) -> Result<(T, Heard), ApiError> {
     let body = body::read(request, body::JSON).await?;
-    hear(&body, caller)
+    if body.len() <= SHORT {
+        return hear(&body, caller);
+    }
+    // All other connections would wait.
+    let caller = caller.clone();
+    blocking(move || hear(&body, &caller)).await
 }
 
 /// A request whose reply has no place for warnings.
-pub(super) async fn read_silently<T: for<'de> Deserialize<'de>>(
+pub(super) async fn read_silently<T: for<'de> Deserialize<'de> + Send + 'static>(
     request: Body,
     caller: &Caller,
 ) -> Result<T, ApiError> {
@@ -29,7 +37,7 @@ pub(super) async fn read_silently<T: for<'de> Deserialize<'de>>(
 }
 
 /// A request about a model, which older clients write as `name`.
-pub(super) trait AboutModel: for<'de> Deserialize<'de> {
+pub(super) trait AboutModel: for<'de> Deserialize<'de> + Send + 'static {
     /// Its fields `model` and `name`.
     fn names(&mut self) -> (&mut String, &mut String);
 }
