@@ -131,6 +131,7 @@ fn engine_params(spec: &Spec) -> Result<EngineParams, Failure> {
         .parallel(spec.parallel.clamp(1, 256))
         .queue(spec.queue)
         .kv_types(kv, kv)
+        .deterministic(spec.deterministic)
         .flash_attention(match spec.flash_attention {
             None => FlashAttention::Auto,
             Some(true) => FlashAttention::On,
@@ -583,5 +584,23 @@ impl Writer {
             generation: nanos(finished.timing.generation),
             tokens: tokens.iter().map(|token| token.0).collect(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Spec, engine_params};
+
+    #[test]
+    fn the_engine_is_deterministic_where_the_spec_says_so() {
+        for deterministic in [false, true] {
+            let spec = Spec {
+                deterministic,
+                ..Spec::default()
+            };
+            let params = format!("{:?}", engine_params(&spec).unwrap());
+            let set = format!("deterministic: {deterministic}");
+            assert!(params.contains(&set), "{params}");
+        }
     }
 }

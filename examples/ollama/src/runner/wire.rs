@@ -35,6 +35,8 @@ pub(crate) struct Spec {
     /// As OLLAMA_KV_CACHE_TYPE: `f16`, `q8_0`, `q4_0` and so on.
     pub kv_cache: String,
     pub flash_attention: Option<bool>,
+    /// Whether the same seed gives the same answer, whatever else runs or is cached.
+    pub deterministic: bool,
 }
 
 /// Options that count when weights are loaded.

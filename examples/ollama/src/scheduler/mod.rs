@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot, watch as watched};
 use crate::api::MemoryByKind;
 use crate::runner::client::RunnerClient;
 use crate::runner::launch::{Control, Launcher};
-use crate::runner::wire::{Failure, FailureKind, Health, Info, LoadOptions, Spec};
+use crate::runner::wire::{Failure, FailureKind, Health, Info, Spec};
 use crate::settings::KeepAlive;
 
 use plan::{Action, Limits, Plan, Refusal, Stage, Ticket, Wants};
@@ -60,7 +60,11 @@ pub(crate) struct Want {
 
 impl Wants for Want {
     fn will_do(&self, other: &Self) -> bool {
-        LoadOptions::will_do(&self.spec.load, &other.spec.load)
+        match self.spec.deterministic {
+            // Options that are not given shape the sums as well.
+            true => self.spec.load == other.spec.load,
+            false => self.spec.load.will_do(&other.spec.load),
+        }
     }
 }
 

@@ -337,6 +337,19 @@ async fn other_context_lengths_load_nothing_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_answers_need_equal_options_of_loading() {
+    let launcher = FakeLauncher::default();
+    let scheduler = Scheduler::new(Arc::new(launcher.clone()), config());
+    for batch in [Some(64), None, None, Some(64)] {
+        let mut want = want("m");
+        want.spec.deterministic = true;
+        want.spec.load.num_batch = batch;
+        scheduler.acquire("m".into(), want, FOREVER).await.unwrap();
+    }
+    assert_eq!(launcher.launches.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closing_lets_answers_end_and_takes_no_more() {
     let scheduler = Scheduler::new(Arc::new(FakeLauncher::default()), config());
     let lease = acquire(&scheduler, "m", FOREVER).await.unwrap();

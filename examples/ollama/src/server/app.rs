@@ -44,6 +44,7 @@ pub(crate) struct Rules {
     pub queue: usize,
     pub kv_cache: String,
     pub flash_attention: Option<bool>,
+    pub deterministic: bool,
     /// Whether prompts are logged.
     pub log_prompts: bool,
 }
@@ -165,6 +166,7 @@ impl App {
                 queue: self.rules.queue,
                 kv_cache: self.rules.kv_cache.clone(),
                 flash_attention: self.rules.flash_attention,
+                deterministic: self.rules.deterministic,
             },
             card: Arc::clone(&model.card),
         }

@@ -188,6 +188,7 @@ pub(crate) fn app(
                 .clone()
                 .unwrap_or_else(|| "f16".to_owned()),
             flash_attention: settings.flash_attention,
+            deterministic: settings.deterministic,
             log_prompts: settings.debug == crate::settings::Debug::Trace,
         },
         metrics: Metrics::default(),

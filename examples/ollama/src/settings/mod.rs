@@ -69,6 +69,8 @@ pub struct Settings {
     pub kv_cache_type: Option<String>,
     /// OLLAMA_FLASH_ATTENTION.
     pub flash_attention: Option<bool>,
+    /// OLLAMA_DETERMINISTIC: the same seed gives the same answer, whatever else runs or is cached.
+    pub deterministic: bool,
     /// OLLAMA_NUM_GPU: layers on the GPU where requests and models say nothing.
     pub num_gpu: Option<i32>,
     /// OLLAMA_GPU_OVERHEAD, in bytes.
@@ -166,6 +168,7 @@ impl Settings {
             context_length: from.number("OLLAMA_CONTEXT_LENGTH")?.filter(|&n| n != 0),
             kv_cache_type: from.text("OLLAMA_KV_CACHE_TYPE")?,
             flash_attention: from.switch("OLLAMA_FLASH_ATTENTION")?,
+            deterministic: from.switch("OLLAMA_DETERMINISTIC")?.unwrap_or(false),
             num_gpu: from.number("OLLAMA_NUM_GPU")?,
             gpu_overhead: from.number("OLLAMA_GPU_OVERHEAD")?.unwrap_or(0),
             sched_spread: from.switch("OLLAMA_SCHED_SPREAD")?.unwrap_or(false),
@@ -208,6 +211,7 @@ mod tests {
         );
         assert_eq!(settings.load_timeout, Some(Duration::from_secs(300)));
         assert_eq!((settings.max_queue, settings.num_parallel), (512, None));
+        assert!(!settings.deterministic);
         assert_eq!(
             settings,
             read(&[("OLLAMA_MAX_QUEUE", ""), ("OLLAMA_DEBUG", " \"\" ")]).unwrap()

@@ -77,6 +77,10 @@ pub const VARIABLES: &[Variable] = &[
         "OLLAMA_KV_CACHE_TYPE",
         "Type of the cache of keys and values (default: f16)",
     ),
+    v(
+        "OLLAMA_DETERMINISTIC",
+        "Same answer for the same seed whatever else runs, slower when several do",
+    ),
     v("OLLAMA_LLM_LIBRARY", "Which compute library to use"),
     v(
         "OLLAMA_GO_TEMPLATE",

@@ -312,6 +312,7 @@ fn help_lists_the_environment() {
         "LLAMA_ARG_FIT",
         "LLAMA_ARG_FIT_TARGET",
         "OLLAMA_LOAD_TIMEOUT",
+        "OLLAMA_DETERMINISTIC",
         "OLLAMA_MIRRORS",
         "OLLAMA_API_KEYS",
     ] {

@@ -72,6 +72,17 @@ async fn options_reach_the_runner_and_the_models_own_stand_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runners_are_deterministic_where_the_environment_says_so() {
+    for (value, expected) in [("", false), ("0", false), ("1", true)] {
+        let bench = Bench::with(&[("OLLAMA_DETERMINISTIC", value)]);
+        let request = json!({"model": "plain", "prompt": "say:x", "stream": false});
+        bench.post("/api/generate", request).await.ok();
+        let specs = bench.launcher.specs.lock().unwrap();
+        assert_eq!(specs[0].deterministic, expected, "{value:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_understood_is_told() {
     let bench = Bench::new();
     let request = json!({
