@@ -3,8 +3,6 @@
 
 pub(crate) mod client;
 #[cfg(feature = "inference")]
-mod constraint;
-#[cfg(feature = "inference")]
 mod engine;
 pub(crate) mod http;
 pub(crate) mod launch;

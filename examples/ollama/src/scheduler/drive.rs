@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::Stage;
-use super::{Key, Shared, count, watch};
+use super::state::Shared;
+use super::{Key, count, watch};
 use crate::runner::client::RunnerClient;
 use crate::runner::launch::Launched;
 use crate::runner::wire::{Failure, FailureKind, Info, Report, Spec};

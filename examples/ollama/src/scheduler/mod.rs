@@ -1,23 +1,30 @@
 //! Which models are loaded, and who may ask them. [`plan`] decides; this carries it out with processes and time.
 
 mod drive;
+mod expire;
+mod lease;
 mod plan;
+mod state;
+mod status;
 mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch as watched};
 
-use crate::api::MemoryByKind;
-use crate::runner::client::RunnerClient;
-use crate::runner::launch::{Control, Launcher};
-use crate::runner::wire::{Failure, FailureKind, Health, Info, Spec};
+use crate::runner::launch::Launcher;
+use crate::runner::wire::{Failure, Spec};
 use crate::settings::KeepAlive;
 
-use plan::{Action, Limits, Plan, Refusal, Stage, Ticket, Wants};
+use lease::Waiting;
+use plan::{Limits, Plan, Wants};
+use state::{Shared, State, Waiter};
+
+pub(crate) use lease::Lease;
+pub(crate) use status::LoadedModel;
 
 /// What a runner is for: the digests of the weights and of what is put on them.
 pub(crate) type Key = Arc<str>;
@@ -100,118 +107,6 @@ pub(crate) struct Scheduler {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    launcher: Arc<dyn Launcher>,
-    config: Config,
-    start: Instant,
-    state: Mutex<State>,
-    /// Something may expire at another time now.
-    timer: Notify,
-    /// Counts changes of what is loaded.
-    changes: watched::Sender<u64>,
-    counters: Counters,
-}
-
-struct State {
-    plan: Plan<Key, Want>,
-    waiters: HashMap<Ticket, Waiter>,
-    runners: HashMap<Key, Runner>,
-    next: Ticket,
-    /// Runners that were started.
-    started: u64,
-    granted: usize,
-    closing: bool,
-    /// How long requests ran of late, for those who are told to come again.
-    typical: Duration,
-}
-
-struct Waiter {
-    key: Key,
-    sender: oneshot::Sender<Result<RunnerClient, Refused>>,
-}
-
-struct Runner {
-    /// Tells it from the one that comes after it for the same model.
-    number: u64,
-    card: Arc<Card>,
-    /// Absent until it was started.
-    control: Option<Control>,
-    /// It is to end, perhaps before it was started.
-    ended: bool,
-    client: Option<RunnerClient>,
-    info: Arc<Info>,
-    health: Health,
-    /// When work last moved, or nothing was to be done.
-    moved: Instant,
-    /// Share of the weights that is loaded.
-    progress: f32,
-}
-
-/// A model, as `ps` tells it.
-#[derive(Debug, Clone)]
-pub(crate) struct LoadedModel {
-    pub card: Arc<Card>,
-    pub state: &'static str,
-    pub memory: MemoryByKind,
-    pub info: Arc<Info>,
-    pub health: Health,
-    pub requests: usize,
-    /// `None`: never, or it is busy.
-    pub expires: Option<SystemTime>,
-    pub keep_alive: KeepAlive,
-    /// Share of the weights that is loaded.
-    pub progress: f32,
-}
-
-/// The right to ask a runner; dropping it tells that the request is done.
-pub(crate) struct Lease {
-    shared: Arc<Shared>,
-    ticket: Ticket,
-    since: Instant,
-    pub client: RunnerClient,
-    /// How long it took to get it.
-    pub waited: Duration,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let shared = &self.shared;
-        let mut state = shared.lock();
-        state.granted = state.granted.saturating_sub(1);
-        state.typical = (state.typical * 7 + self.since.elapsed()) / 8;
-        state.plan.finished(shared.now(), self.ticket);
-        shared.carry_out(&mut state);
-    }
-}
-
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease")
-            .field("ticket", &self.ticket)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Gives a request up whose sender goes away while it waits.
-struct Waiting<'s> {
-    shared: &'s Arc<Shared>,
-    ticket: Option<Ticket>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            let mut state = self.shared.lock();
-            if state.waiters.remove(&ticket).is_none() {
-                // It was granted while nobody looked.
-                state.granted = state.granted.saturating_sub(1);
-            }
-            state.plan.cancel(self.shared.now(), ticket);
-            self.shared.carry_out(&mut state);
-        }
-    }
-}
-
 impl Scheduler {
     /// Must be called within a runtime.
     pub(crate) fn new(launcher: Arc<dyn Launcher>, config: Config) -> Self {
@@ -239,7 +134,7 @@ impl Scheduler {
             changes: watched::Sender::new(0),
             counters: Counters::default(),
         });
-        tokio::spawn(expire(Arc::downgrade(&shared)));
+        tokio::spawn(expire::expire(Arc::downgrade(&shared)));
         Self { shared }
     }
 
@@ -322,53 +217,6 @@ impl Scheduler {
         true
     }
 
-    /// What is loaded, or about to be.
-    pub(crate) fn loaded(&self) -> Vec<LoadedModel> {
-        let state = self.shared.lock();
-        let now = self.shared.now();
-        let models = state.plan.models().filter_map(|(key, model)| {
-            let runner = state.runners.get(key)?;
-            let until = |time: Duration| SystemTime::now().checked_add(time.saturating_sub(now));
-            Some(LoadedModel {
-                card: Arc::clone(&runner.card),
-                state: match model.stage {
-                    Stage::Starting | Stage::Measured | Stage::Loading => "loading",
-                    Stage::Ready => "ready",
-                    Stage::Leaving => "stopping",
-                },
-                memory: match runner.health.memory.total() {
-                    0 => runner.info.memory,
-                    _ => runner.health.memory,
-                },
-                info: Arc::clone(&runner.info),
-                health: runner.health.clone(),
-                requests: model.running.len() + state.plan.pending_of(key),
-                expires: model.expires().and_then(until),
-                keep_alive: model.keep_alive,
-                progress: runner.progress,
-            })
-        });
-        models.collect()
-    }
-
-    /// Requests that wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.shared.lock().plan.waiting()
-    }
-
-    /// Requests that were let through and are not done.
-    pub(crate) fn granted(&self) -> usize {
-        self.shared.lock().granted
-    }
-
-    /// Whether all that is to be done moves on.
-    pub(crate) fn moves(&self) -> bool {
-        let limit = self.shared.config.hang_limit.min(Duration::from_secs(30));
-        let state = self.shared.lock();
-        let stuck = |runner: &Runner| runner.moved.elapsed() > limit || runner.health.stalled;
-        !state.closing && !state.runners.values().any(stuck)
-    }
-
     /// Lets no more requests in, waits up to `drain` for those that run, and ends all runners.
     pub(crate) async fn close(&self, drain: Duration) {
         let mut changes = self.shared.changes.subscribe();
@@ -398,159 +246,6 @@ impl Scheduler {
             if changes.changed().await.is_err() {
                 return;
             }
-        }
-    }
-}
-
-impl Shared {
-    /// Every change under the lock leaves a whole state, so that a poisoned one guards one too.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Does what the plan wants.
-    fn carry_out(self: &Arc<Self>, state: &mut State) {
-        for action in state.plan.take_actions() {
-            match action {
-                Action::Start(key, want) => {
-                    state.started += 1;
-                    state.runners.insert(
-                        Arc::clone(&key),
-                        Runner {
-                            number: state.started,
-                            card: Arc::clone(&want.card),
-                            control: None,
-                            ended: false,
-                            client: None,
-                            info: Arc::default(),
-                            health: Health::default(),
-                            moved: Instant::now(),
-                            progress: 0.0,
-                        },
-                    );
-                    tokio::spawn(drive::drive(Arc::clone(self), key, want.spec));
-                }
-                Action::Load(key, budget) => {
-                    if let Some(Runner {
-                        control: Some(control),
-                        ..
-                    }) = state.runners.get(&key)
-                    {
-                        control.go(crate::runner::wire::Go {
-                            memory_budget: Some(budget),
-                        });
-                    }
-                }
-                Action::Grant(ticket) => self.grant(state, ticket),
-                Action::Refuse(ticket, refusal) => {
-                    if let Some(waiter) = state.waiters.remove(&ticket) {
-                        count(&self.counters.refused);
-                        let _ = waiter.sender.send(Err(state.refused(refusal)));
-                    }
-                }
-                Action::End(key) => {
-                    if let Some(runner) = state.runners.get_mut(&key) {
-                        runner.ended = true;
-                        if let Some(control) = &runner.control {
-                            control.end();
-                        }
-                    }
-                }
-            }
-        }
-        self.timer.notify_one();
-        self.changes.send_modify(|changes| *changes += 1);
-    }
-
-    fn grant(&self, state: &mut State, ticket: Ticket) {
-        let Some(waiter) = state.waiters.remove(&ticket) else {
-            return;
-        };
-        let Some(Runner {
-            client: Some(client),
-            ..
-        }) = state.runners.get(&waiter.key)
-        else {
-            return;
-        };
-        let client = client.clone();
-        state.granted += 1;
-        // A sender that has gone gives the ticket back itself.
-        let _ = waiter.sender.send(Ok(client));
-    }
-
-    /// Tells all who wait for this model that it can't be had.
-    fn fail(self: &Arc<Self>, key: &Key, failure: &Failure) {
-        let mut state = self.lock();
-        count(&self.counters.load_failures);
-        for ticket in state.plan.failed(self.now(), key) {
-            if let Some(waiter) = state.waiters.remove(&ticket) {
-                let _ = waiter.sender.send(Err(Refused::Failed(failure.clone())));
-            }
-        }
-        self.carry_out(&mut state);
-    }
-}
-
-impl State {
-    fn refused(&self, refusal: Refusal) -> Refused {
-        match refusal {
-            Refusal::Full => {
-                let parallel = self.plan.limits().parallel.max(1);
-                let each = self.typical / u32::try_from(parallel).unwrap_or(1);
-                let retry_after = each.clamp(Duration::from_secs(1), Duration::from_secs(60));
-                Refused::Full { retry_after }
-            }
-            Refusal::Memory { needed, budget } => Refused::Failed(Failure::new(
-                FailureKind::Memory,
-                format!(
-                    "model requires more memory ({}) than may be used ({})",
-                    gib(needed),
-                    gib(budget)
-                ),
-            )),
-        }
-    }
-}
-
-fn gib(bytes: u64) -> String {
-    let bytes = bytes as f64;
-    if bytes < 1e9 {
-        format!("{:.1} MiB", bytes / f64::from(1 << 20))
-    } else {
-        format!("{:.1} GiB", bytes / f64::from(1 << 30))
-    }
-}
-
-/// Unloads what nobody used for long enough.
-async fn expire(shared: std::sync::Weak<Shared>) {
-    loop {
-        let next = {
-            let Some(shared) = shared.upgrade() else {
-                return;
-            };
-            let mut state = shared.lock();
-            state.plan.tick(shared.now());
-            let actions = state.plan.has_actions();
-            if actions {
-                shared.carry_out(&mut state);
-            }
-            state.plan.next_expiry().map(|at| shared.start + at)
-        };
-        // Looked at now and then in any case, to end with the last handle.
-        let most = Instant::now() + Duration::from_secs(60);
-        let next = next.map_or(most, |at| at.min(most));
-        let Some(strong) = shared.upgrade() else {
-            return;
-        };
-        let sleep = tokio::time::sleep_until(next.into());
-        tokio::select! {
-            () = sleep => {}
-            () = strong.timer.notified() => {}
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Key, Shared, count};
+use super::state::Shared;
+use super::{Key, count};
 use crate::runner::client::RunnerClient;
 use crate::runner::launch::Control;
 

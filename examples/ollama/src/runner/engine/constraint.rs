@@ -3,7 +3,7 @@
 use llamakit::constrain::Constraint as Rule;
 use llamakit::engine::{FinishReason, Finished, Request};
 
-use super::wire::{Constraint, ConstraintKind};
+use crate::runner::wire::{Constraint, ConstraintKind};
 
 /// Adds a constraint to a request, and the control tokens that its answer's text must contain.
 pub(super) fn apply(

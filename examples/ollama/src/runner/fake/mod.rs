@@ -5,31 +5,21 @@
 //! nothing, `die` ends the runner after the first piece, `bad:MESSAGE` fails. Else the answer is `Hello!`, or
 //! `{"a": 1}` where a constraint asks for JSON.
 
+mod launch;
+mod will;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::http::{Backend, Events, Later, serve};
-use super::launch::{Control, Launched, Launcher, Order, new_token};
-use super::process::Loader;
+use super::http::{Backend, Events, Later};
 use super::wire::*;
 use crate::api::MemoryByKind;
+use will::will;
 
-/// What a fake runner is like.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Nature {
-    pub memory: u64,
-    pub load_time: Duration,
-    /// It can't load.
-    pub fail: Option<Failure>,
-    /// It never becomes ready, and reports nothing.
-    pub stands_still: bool,
-}
+pub(crate) use launch::{FakeLauncher, FakeLoader, Nature};
 
 #[derive(Debug, Default)]
 pub(crate) struct FakeBackend {
@@ -97,66 +87,6 @@ impl FakeBackend {
         }
         Ok((kept, dropped, before))
     }
-}
-
-/// What a prompt wants.
-#[derive(Debug, Default)]
-struct Will {
-    pieces: Vec<String>,
-    slow: Duration,
-    hang: bool,
-    die: bool,
-    bad: Option<String>,
-}
-
-/// The last thing that a prompt wants: from its word to the end of the message or line.
-fn last_wish(prompt: &str) -> &str {
-    let words = ["say:", "count:", "slow:", "hang", "die", "bad:"];
-    let starts = words
-        .iter()
-        .flat_map(|word| prompt.match_indices(word).map(|(at, _)| at));
-    let begins = |at: &usize| {
-        let before = prompt
-            .get(..*at)
-            .and_then(|before| before.chars().next_back());
-        before.is_none_or(|c| matches!(c, '\n' | '>' | ']'))
-    };
-    let Some(at) = starts.filter(begins).max() else {
-        return "";
-    };
-    let wish = prompt.get(at..).unwrap_or("");
-    let end = wish.find("<|end|>").or_else(|| wish.find('\n'));
-    wish.get(..end.unwrap_or(wish.len())).unwrap_or("")
-}
-
-fn will(prompt: &str, request: &Completion) -> Will {
-    let mut will = Will::default();
-    let mut rest = last_wish(prompt);
-    if let Some(slow) = rest.strip_prefix("slow:") {
-        let (time, after) = slow.split_once(' ').unwrap_or((slow, ""));
-        will.slow = Duration::from_millis(time.parse().unwrap_or(10));
-        rest = after;
-    }
-    if let Some(said) = rest.strip_prefix("say:") {
-        let said: Vec<char> = said.replace("\\n", "\n").chars().collect();
-        will.pieces = said.chunks(4).map(|piece| piece.iter().collect()).collect();
-    } else if let Some(count) = rest.strip_prefix("count:") {
-        will.pieces = (0..count.parse().unwrap_or(3))
-            .map(|i: u32| format!("w{i} "))
-            .collect();
-    } else if rest.starts_with("hang") {
-        will.hang = true;
-    } else if rest.starts_with("die") {
-        will.die = true;
-        will.pieces = vec!["last ".to_owned()];
-    } else if let Some(bad) = rest.strip_prefix("bad:") {
-        will.bad = Some(bad.to_owned());
-    } else if request.constraint.is_some() {
-        will.pieces = vec!["{\"a\":".to_owned(), " 1}".to_owned()];
-    } else {
-        will.pieces = vec!["Hel".to_owned(), "lo!".to_owned()];
-    }
-    will
 }
 
 impl Backend for FakeBackend {
@@ -343,158 +273,5 @@ impl Backend for FakeBackend {
             },
             ..Health::default()
         }
-    }
-}
-
-fn info(spec: &Spec, memory: u64) -> Info {
-    Info {
-        memory: MemoryByKind {
-            weights: memory,
-            ..MemoryByKind::default()
-        },
-        context_length: spec.context_length,
-        trained_context: 8192,
-        threads: 1,
-        cpu_reason: "it is a fake".to_owned(),
-        ..Info::default()
-    }
-}
-
-/// Loads a fake in a process of its own.
-#[derive(Debug, Default)]
-pub(crate) struct FakeLoader;
-
-impl Loader for FakeLoader {
-    fn measure(&mut self, _: &Spec) -> Result<MemoryByKind, Failure> {
-        Ok(MemoryByKind {
-            weights: 1000,
-            ..MemoryByKind::default()
-        })
-    }
-
-    fn load(
-        &mut self,
-        spec: &Spec,
-        _: &Go,
-        progress: &mut dyn FnMut(f32),
-    ) -> Result<(Arc<dyn Backend>, Info), Failure> {
-        progress(0.5);
-        let (die, mut dying) = mpsc::unbounded_channel();
-        std::thread::spawn(move || {
-            if dying.blocking_recv().is_some() {
-                std::process::abort();
-            }
-        });
-        let backend = FakeBackend {
-            parallel: spec.parallel as usize,
-            queue: spec.queue,
-            memory: 1000,
-            die: Some(die),
-            ..FakeBackend::default()
-        };
-        Ok((Arc::new(backend), info(spec, 1000)))
-    }
-}
-
-/// Runs fakes in this process, each in a runtime of its own, so that it can die.
-#[derive(Clone)]
-pub(crate) struct FakeLauncher {
-    pub nature: Arc<dyn Fn(&Spec) -> Nature + Send + Sync>,
-    pub launches: Arc<AtomicUsize>,
-    pub seen: Arc<Mutex<Vec<Completion>>>,
-    pub specs: Arc<Mutex<Vec<Spec>>>,
-}
-
-impl Default for FakeLauncher {
-    fn default() -> Self {
-        Self {
-            nature: Arc::new(|_| Nature {
-                memory: 1000,
-                ..Nature::default()
-            }),
-            launches: Arc::default(),
-            seen: Arc::default(),
-            specs: Arc::default(),
-        }
-    }
-}
-
-impl Launcher for FakeLauncher {
-    fn launch(&self, spec: Spec) -> BoxFuture<'static, Result<Launched, Failure>> {
-        self.launches.fetch_add(1, Ordering::SeqCst);
-        self.specs.lock().unwrap().push(spec.clone());
-        let nature = (self.nature)(&spec);
-        let seen = Arc::clone(&self.seen);
-        Box::pin(async move {
-            let token = new_token()?;
-            let (control, orders) = Control::new();
-            let (reports_in, reports) = mpsc::unbounded_channel();
-            let of_thread = token.clone();
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .enable_all()
-                    .build()
-                    .expect("a runtime");
-                runtime.block_on(live(spec, nature, seen, of_thread, orders, &reports_in));
-                runtime.shutdown_background();
-                drop(reports_in);
-            });
-            Ok(Launched {
-                reports,
-                control,
-                token: token.into(),
-                pid: None,
-            })
-        })
-    }
-}
-
-async fn live(
-    spec: Spec,
-    nature: Nature,
-    seen: Arc<Mutex<Vec<Completion>>>,
-    token: String,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-    reports: &mpsc::UnboundedSender<Report>,
-) {
-    let send = |report| drop(reports.send(report));
-    if nature.stands_still {
-        while !matches!(orders.recv().await, Some(Order::End) | None) {}
-        return;
-    }
-    let memory = MemoryByKind {
-        weights: nature.memory,
-        ..MemoryByKind::default()
-    };
-    send(Report::Measured(memory));
-    if !matches!(orders.recv().await, Some(Order::Go(_))) {
-        return;
-    }
-    tokio::select! {
-        () = tokio::time::sleep(nature.load_time) => {}
-        _ = orders.recv() => return,
-    }
-    if let Some(failure) = nature.fail {
-        send(Report::Failed(failure));
-        return;
-    }
-    let (die, mut dying) = mpsc::unbounded_channel();
-    let backend = FakeBackend {
-        parallel: spec.parallel as usize,
-        queue: spec.queue,
-        memory: nature.memory,
-        die: Some(die),
-        seen,
-        ..FakeBackend::default()
-    };
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let mut info = info(&spec, nature.memory);
-    info.port = listener.local_addr().expect("its address").port();
-    send(Report::Ready(Box::new(info)));
-    tokio::select! {
-        () = serve(listener, Arc::new(backend), &token) => {}
-        _ = orders.recv() => {}
-        _ = dying.recv() => {}
     }
 }

@@ -1,14 +1,14 @@
-//! The plan against a world in which runners do what they like, and against rules said in the plainest way.
+//! A world in which runners do what they like, and the rules, said in the plainest way.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::scheduler::plan::*;
 
 /// 0 wants nothing in particular.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Want(u8);
+pub(super) struct Want(pub u8);
 
 impl Wants for Want {
     fn will_do(&self, other: &Self) -> bool {
@@ -17,7 +17,7 @@ impl Wants for Want {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Life {
+pub(super) enum Life {
     Started,
     Measured,
     Loading,
@@ -26,19 +26,19 @@ enum Life {
 }
 
 #[derive(Debug)]
-struct Runner {
-    life: Life,
-    want: Want,
-    memory: u64,
+pub(super) struct Runner {
+    pub life: Life,
+    pub want: Want,
+    pub memory: u64,
     /// Whether it was given memory.
-    given: bool,
-    running: Vec<Ticket>,
-    used: Time,
-    keep_alive: KeepAlive,
+    pub given: bool,
+    pub running: Vec<Ticket>,
+    pub used: Time,
+    pub keep_alive: KeepAlive,
 }
 
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     Submit {
         key: u8,
         want: u8,
@@ -57,36 +57,21 @@ enum Act {
     Pass(u8),
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let keep = prop_oneof![Just(None), Just(Some(0)), (1u8..20).prop_map(Some)];
-    let act = prop_oneof![
-        6 => (0u8..5, 0u8..3, keep).prop_map(|(key, want, keep)| Act::Submit { key, want, keep }),
-        1 => any::<usize>().prop_map(Act::Cancel),
-        4 => any::<usize>().prop_map(Act::Finish),
-        8 => (any::<usize>(), prop::bool::weighted(0.1), 1u8..8)
-            .prop_map(|(runner, fail, memory)| Act::Step { runner, fail, memory }),
-        1 => any::<usize>().prop_map(Act::Crash),
-        1 => (0u8..5).prop_map(Act::Stop),
-        2 => (0u8..12).prop_map(Act::Pass),
-    ];
-    prop::collection::vec(act, 1..120)
-}
-
-struct World {
-    plan: Plan<u8, Want>,
-    limits: Limits,
-    now: Time,
-    runners: BTreeMap<u8, Runner>,
+pub(super) struct World {
+    pub plan: Plan<u8, Want>,
+    pub limits: Limits,
+    pub now: Time,
+    pub runners: BTreeMap<u8, Runner>,
     /// Ticket, key, want, keep-alive, in order.
-    pending: Vec<(Ticket, u8, Want, KeepAlive)>,
-    next: Ticket,
-    resolved: usize,
+    pub pending: Vec<(Ticket, u8, Want, KeepAlive)>,
+    pub next: Ticket,
+    pub resolved: usize,
 }
 
-type Checked = Result<(), TestCaseError>;
+pub(super) type Checked = Result<(), TestCaseError>;
 
 impl World {
-    fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             plan: Plan::new(limits),
             limits,
@@ -228,7 +213,7 @@ impl World {
         Ok(())
     }
 
-    fn act(&mut self, act: &Act) -> Checked {
+    pub(super) fn act(&mut self, act: &Act) -> Checked {
         let mut free = None;
         match *act {
             Act::Submit { key, want, keep } => {
@@ -345,7 +330,7 @@ impl World {
     }
 
     /// Lets everything that runs come to its end: then nobody may be left waiting.
-    fn drain(&mut self) -> Checked {
+    pub(super) fn drain(&mut self) -> Checked {
         for round in 0..10_000_usize {
             if self.resolved == usize::try_from(self.next).unwrap_or(0) {
                 return Ok(());
@@ -365,107 +350,4 @@ impl World {
         );
         Ok(())
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
-    #[test]
-    fn rules_hold_whatever_happens(
-        acts in acts(),
-        models in 1usize..4,
-        waiting in 0usize..6,
-        parallel in 1usize..3,
-        budget in 5u64..16,
-    ) {
-        let mut world = World::new(Limits { models, waiting, parallel, budget });
-        for act in &acts {
-            world.act(act)?;
-        }
-        world.drain()?;
-    }
-}
-
-fn world(models: usize, waiting: usize, parallel: usize) -> World {
-    World::new(Limits {
-        models,
-        waiting,
-        parallel,
-        budget: 100,
-    })
-}
-
-fn submit(key: u8) -> Act {
-    Act::Submit {
-        key,
-        want: 0,
-        keep: None,
-    }
-}
-
-fn step() -> Act {
-    Act::Step {
-        runner: 0,
-        fail: false,
-        memory: 1,
-    }
-}
-
-#[test]
-fn one_place_and_one_waiting_refuse_the_third() {
-    let mut world = world(1, 1, 1);
-    let mut refused = 0;
-    for _ in 0..6 {
-        let before = world.resolved;
-        world.act(&submit(0)).unwrap();
-        refused += world.resolved - before;
-    }
-    assert_eq!(refused, 4);
-    // The limit holds also when the model is loaded.
-    world.act(&step()).unwrap();
-    world.act(&step()).unwrap();
-    assert_eq!(world.runners[&0].running.len(), 2);
-    world.act(&submit(0)).unwrap();
-    assert_eq!(world.next as usize - world.resolved, 0, "refused at once");
-}
-
-#[test]
-fn a_flood_of_one_model_does_not_starve_another() {
-    let mut world = world(1, 100, 2);
-    world.act(&submit(0)).unwrap();
-    world.act(&step()).unwrap();
-    world.act(&step()).unwrap();
-    world.act(&submit(1)).unwrap();
-    for _ in 0..5 {
-        world.act(&submit(0)).unwrap();
-    }
-    assert_eq!(
-        world.runners[&0].running.len(),
-        1,
-        "nobody overtakes the other model's request"
-    );
-    world.act(&Act::Finish(0)).unwrap();
-    world.act(&step()).unwrap();
-    world.act(&step()).unwrap();
-    world.act(&step()).unwrap();
-    assert_eq!(world.runners[&1].running.len(), 1);
-}
-
-#[test]
-fn what_can_never_fit_is_refused_with_both_numbers() {
-    let mut plan = Plan::new(Limits {
-        models: 2,
-        waiting: 9,
-        parallel: 1,
-        budget: 100,
-    });
-    plan.submit(Time::ZERO, 7, 'a', Want(0), KeepAlive::Forever);
-    plan.measured(Time::ZERO, &'a', 101);
-    let actions = plan.take_actions();
-    let refusal = Refusal::Memory {
-        needed: 101,
-        budget: 100,
-    };
-    assert!(actions.contains(&Action::Refuse(7, refusal)), "{actions:?}");
-    assert!(actions.contains(&Action::End('a')));
 }
