@@ -54,6 +54,7 @@
 mod atomic_file;
 #[cfg(feature = "inference")]
 mod batch;
+mod cgroup;
 #[cfg(feature = "chat")]
 pub mod chat;
 #[cfg(feature = "constrain")]
@@ -98,6 +99,7 @@ mod vocab;
 
 #[cfg(feature = "inference")]
 pub use batch::{Batch, Outputs, SeqId};
+pub use cgroup::{CgroupLimits, CgroupMemory, cgroup_limits};
 #[cfg(feature = "inference")]
 pub use context::{
     AbortHandle, Attention, Context, ContextParams, Decoded, FlashAttention, KvType, MemoryUse,

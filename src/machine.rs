@@ -1,10 +1,9 @@
 //! What this machine, or the container the process runs in, has to give: cores and memory.
 
 #[cfg(any(target_os = "linux", test))]
-mod cgroup;
-
-#[cfg(any(target_os = "linux", test))]
 use std::path::Path;
+
+use crate::cgroup::cgroup_limits;
 
 /// How many threads compute when nobody says: physical cores that the calling thread may run on, or
 /// fewer where a cgroup's CPU quota, rounded up, is less.
@@ -15,8 +14,13 @@ use std::path::Path;
 pub fn default_threads() -> u32 {
     let known = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cores = allowed_cores().unwrap_or_else(known);
-    let threads = cpu_quota().map_or(cores, |quota| quota.min(cores));
-    u32::try_from(threads.max(1)).unwrap_or(1)
+    u32::try_from(threads(cores, cgroup_limits().cpus)).unwrap_or(1)
+}
+
+/// Threads on so many cores, where a quota may give fewer.
+fn threads(cores: usize, quota: Option<f64>) -> usize {
+    let cpus = quota.map_or(cores, |quota| cores.min(quota.ceil() as usize));
+    cpus.max(1)
 }
 
 #[cfg(target_os = "linux")]
@@ -31,16 +35,6 @@ fn allowed_cores() -> Option<usize> {
 
 #[cfg(not(target_os = "linux"))]
 fn allowed_cores() -> Option<usize> {
-    None
-}
-
-#[cfg(target_os = "linux")]
-fn cpu_quota() -> Option<usize> {
-    cgroup::cpus(Path::new(cgroup::ROOT), &cgroup::membership()?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn cpu_quota() -> Option<usize> {
     None
 }
 
@@ -77,9 +71,8 @@ fn physical_cores(sysfs: &Path, cpus: &[usize]) -> usize {
 pub(crate) fn available_memory() -> Option<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
     let system = available_from_meminfo(&meminfo)?;
-    let cgroup = cgroup::membership()
-        .and_then(|membership| cgroup::memory(Path::new(cgroup::ROOT), &membership));
-    Some(cgroup.map_or(system, |limit| limit.min(system)))
+    let cgroup = cgroup_limits().memory;
+    Some(cgroup.map_or(system, |memory| memory.left.min(system)))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -98,7 +91,7 @@ fn available_from_meminfo(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{available_from_meminfo, cpus_allowed, physical_cores};
+    use super::{available_from_meminfo, cpus_allowed, physical_cores, threads};
 
     #[test]
     fn reads_the_available_memory() {
@@ -132,6 +125,13 @@ mod tests {
         ];
         std::fs::remove_dir_all(&sysfs).unwrap();
         assert_eq!(found, [2, 1, 2, 2]);
+    }
+
+    #[test]
+    fn quotas_are_rounded_up() {
+        let rounded = [0.2, 1.5, 2.0, 16.0].map(|quota| threads(8, Some(quota)));
+        assert_eq!(rounded, [1, 2, 2, 8]);
+        assert_eq!((threads(8, None), threads(0, None)), (8, 1));
     }
 
     #[test]

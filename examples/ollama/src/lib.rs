@@ -2,7 +2,6 @@
 
 pub mod api;
 pub mod archive;
-mod cgroup;
 pub mod cli;
 pub mod create;
 pub mod digest;

@@ -1,7 +1,5 @@
 //! How much memory models may take when nobody says.
 
-use crate::cgroup;
-
 /// Four fifths of what the machine, or its control group, has available.
 pub(crate) fn budget() -> u64 {
     let mut system = sysinfo::System::new();
@@ -10,7 +8,8 @@ pub(crate) fn budget() -> u64 {
         0 => system.total_memory(),
         available => available,
     };
-    share(machine, cgroup::limits().memory.map(|memory| memory.left))
+    let group = llamakit::cgroup_limits().memory;
+    share(machine, group.map(|memory| memory.left))
 }
 
 fn share(machine: u64, group: Option<u64>) -> u64 {

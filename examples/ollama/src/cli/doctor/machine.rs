@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::cgroup;
 use crate::server::memory;
 use crate::settings::Settings;
 
@@ -32,7 +31,7 @@ pub(super) fn look(settings: &Settings) -> Machine {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
-    let limits = cgroup::limits();
+    let limits = llamakit::cgroup_limits();
     let name = sysinfo::System::long_os_version().unwrap_or_default();
     Machine {
         system: if name.is_empty() {
