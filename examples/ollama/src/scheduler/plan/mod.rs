@@ -216,6 +216,13 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
 
     /// A runner can't load its model: gives the requests that waited for it.
     pub(super) fn failed(&mut self, now: Time, key: &K) -> Vec<Ticket> {
+        if self
+            .model(key)
+            .is_some_and(|model| model.stage == Stage::Leaving)
+        {
+            // Those who wait now will have the next one, which may be loaded otherwise.
+            return Vec::new();
+        }
         self.end(key);
         let (failed, rest) = std::mem::take(&mut self.pending)
             .into_iter()

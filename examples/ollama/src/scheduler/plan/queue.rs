@@ -80,14 +80,12 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
                     let leaving = self
                         .models
                         .values()
-                        .any(|model| model.stage == Stage::Leaving);
+                        .any(|model| model.stage == Stage::Leaving || model.draining);
                     if !leaving {
                         if let Some(idle) = self.oldest(Loaded::idle) {
                             self.end(&idle);
-                        } else if let Some(busy) = self.oldest(|model| model.stage == Stage::Ready)
-                            && let Some(model) = self.models.get_mut(&busy)
-                        {
-                            model.draining = true;
+                        } else if let Some(busy) = self.next_to_drain() {
+                            busy.draining = true;
                         }
                     }
                 }

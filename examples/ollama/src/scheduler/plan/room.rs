@@ -66,13 +66,22 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
             missing = missing.saturating_sub(freed);
         }
         while missing > 0 {
-            let busy = |model: &Loaded<W>| model.stage == Stage::Ready && !model.draining;
-            let Some(model) = self.oldest(busy).and_then(|key| self.models.get_mut(&key)) else {
+            let Some(model) = self.next_to_drain() else {
                 return;
             };
             model.draining = true;
             missing = missing.saturating_sub(model.memory);
         }
+    }
+
+    /// The model that is to become idle next: the one that was loaded first, which stays the same while requests
+    /// come and go. If the one that was used longest ago were drained, busy models would take turns in that, and
+    /// none of them ever become idle.
+    pub(super) fn next_to_drain(&mut self) -> Option<&mut Loaded<W>> {
+        let models = self.models.values_mut();
+        models
+            .filter(|model| model.stage == Stage::Ready && !model.draining)
+            .min_by_key(|model| model.born)
     }
 
     /// Of these models the one that was used longest ago.

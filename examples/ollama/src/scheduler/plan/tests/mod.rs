@@ -23,7 +23,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rules_hold_whatever_happens(
@@ -37,6 +37,7 @@ proptest! {
         for act in &acts {
             world.act(act)?;
         }
+        world.flood()?;
         world.drain()?;
     }
 }
@@ -104,6 +105,43 @@ fn a_flood_of_one_model_does_not_starve_another() {
     world.act(&step()).unwrap();
     world.act(&step()).unwrap();
     assert_eq!(world.runners[&1].running.len(), 1);
+}
+
+#[test]
+fn a_flood_of_all_loaded_models_does_not_starve_another() {
+    let mut world = world(2, 100, 2);
+    for key in [0, 0, 0, 1, 1, 1] {
+        world.act(&submit(key)).unwrap();
+    }
+    for runner in [0, 0, 1, 1] {
+        let step = Act::Step {
+            runner,
+            fail: false,
+            memory: 1,
+        };
+        world.act(&step).unwrap();
+    }
+    world.act(&submit(2)).unwrap();
+    world.flood().unwrap();
+}
+
+#[test]
+fn a_load_that_nobody_wanted_any_more_fails_for_nobody() {
+    let mut plan = Plan::new(Limits {
+        models: 1,
+        waiting: 9,
+        parallel: 1,
+        budget: 100,
+    });
+    let now = Time::ZERO;
+    plan.submit(now, 1, 'a', Want(1), KeepAlive::Forever);
+    plan.measured(now, &'a', 10);
+    plan.cancel(now, 1);
+    plan.submit(now, 2, 'a', Want(2), KeepAlive::Forever);
+    assert!(plan.failed(now, &'a').is_empty());
+    plan.take_actions();
+    plan.gone(now, &'a');
+    assert_eq!(plan.take_actions(), [Action::Start('a', Want(2))]);
 }
 
 #[test]
