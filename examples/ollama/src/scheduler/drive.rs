@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::plan::Stage;
 use super::state::Shared;
 use super::{Key, count, watch};
@@ -39,13 +41,19 @@ async fn follow(shared: &Arc<Shared>, key: &Key, mut launched: Launched) {
         }
     }
     let mut watchdog = None;
+    let mut changes = shared.changes.subscribe();
     loop {
         let report = match patience(shared, key) {
-            None => launched.reports.recv().await,
-            Some(limit) => match tokio::time::timeout(limit, launched.reports.recv()).await {
+            Patience::Endless => launched.reports.recv().await,
+            // Once it has its memory, loading may stand still.
+            Patience::ForMemory => tokio::select! {
+                report = launched.reports.recv() => report,
+                _ = changes.changed() => continue,
+            },
+            Patience::For(limit) => match timeout(limit, launched.reports.recv()).await {
                 Ok(report) => report,
-                // It may have got its memory, or its model, meanwhile.
-                Err(_) if patience(shared, key).is_none() => continue,
+                // It was told to leave meanwhile.
+                Err(_) if !matches!(patience(shared, key), Patience::For(_)) => continue,
                 Err(_) => {
                     let message = format!("loading the model stood still for {limit:?}");
                     shared.fail(key, &Failure::new(FailureKind::Load, message));
@@ -85,6 +93,8 @@ async fn follow(shared: &Arc<Shared>, key: &Key, mut launched: Launched) {
     }
     if let Some(watchdog) = watchdog {
         watchdog.abort();
+        // It must not see the runner that comes after this one.
+        let _ = watchdog.await;
     }
     // What waited for a process that died without a word.
     let loading = shared
@@ -98,13 +108,24 @@ async fn follow(shared: &Arc<Shared>, key: &Key, mut launched: Launched) {
     }
 }
 
-/// How long the next report may take; `None`: as long as it likes.
-fn patience(shared: &Shared, key: &Key) -> Option<Duration> {
+/// How long the next report may take.
+enum Patience {
+    For(Duration),
+    /// As long as there is no memory for it.
+    ForMemory,
+    Endless,
+}
+
+fn patience(shared: &Shared, key: &Key) -> Patience {
     let state = shared.lock();
-    match state.plan.model(key)?.stage {
-        Stage::Starting => Some(START),
-        Stage::Loading => shared.config.load_timeout,
-        Stage::Measured | Stage::Ready | Stage::Leaving => None,
+    match state.plan.model(key).map(|model| model.stage) {
+        Some(Stage::Starting) => Patience::For(START),
+        Some(Stage::Measured) => Patience::ForMemory,
+        Some(Stage::Loading) => shared
+            .config
+            .load_timeout
+            .map_or(Patience::Endless, Patience::For),
+        Some(Stage::Ready | Stage::Leaving) | None => Patience::Endless,
     }
 }
 

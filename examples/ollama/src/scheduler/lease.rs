@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
+use super::Refused;
 use super::plan::Ticket;
 use super::state::Shared;
 use crate::runner::client::RunnerClient;
@@ -36,17 +39,19 @@ impl std::fmt::Debug for Lease {
     }
 }
 
-/// Gives a request up whose sender goes away while it waits.
+/// A request that waits for its answer. Gives it up if it goes away before a lease has the ticket.
 pub(super) struct Waiting<'s> {
     pub shared: &'s Arc<Shared>,
     pub ticket: Option<Ticket>,
+    pub answer: oneshot::Receiver<Result<RunnerClient, Refused>>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             let mut state = self.shared.lock();
-            if state.waiters.remove(&ticket).is_none() {
+            state.waiters.remove(&ticket);
+            if let Ok(Ok(_)) = self.answer.try_recv() {
                 // It was granted while nobody looked.
                 state.granted = state.granted.saturating_sub(1);
             }

@@ -154,10 +154,11 @@ impl Scheduler {
         keep_alive: KeepAlive,
     ) -> Result<Lease, Refused> {
         let began = Instant::now();
-        let (sender, receiver) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         let mut waiting = Waiting {
             shared: &self.shared,
             ticket: None,
+            answer,
         };
         {
             let mut state = self.shared.lock();
@@ -176,15 +177,15 @@ impl Scheduler {
             state.plan.submit(now, ticket, key, want, keep_alive);
             self.shared.carry_out(&mut state);
         }
-        let answer = receiver.await.unwrap_or(Err(Refused::Closing));
-        // From here on the lease, or nobody, has the ticket.
+        let answer = (&mut waiting.answer).await;
+        let client = answer.unwrap_or(Err(Refused::Closing))?;
+        // From here on the lease has the ticket.
         let ticket = waiting.ticket.take().unwrap_or_default();
-        let granted = answer?;
         Ok(Lease {
             shared: Arc::clone(&self.shared),
             ticket,
             since: Instant::now(),
-            client: granted,
+            client,
             waited: began.elapsed(),
         })
     }

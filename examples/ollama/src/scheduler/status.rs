@@ -70,7 +70,11 @@ impl Scheduler {
     pub(crate) fn moves(&self) -> bool {
         let limit = self.shared.config.hang_limit.min(Duration::from_secs(30));
         let state = self.shared.lock();
-        let stuck = |runner: &Runner| runner.moved.elapsed() > limit || runner.health.stalled;
+        // How long loading may stand still is looked after elsewhere.
+        let stuck = |runner: &Runner| {
+            let loaded = runner.client.is_some();
+            loaded && (runner.moved.elapsed() > limit || runner.health.stalled)
+        };
         !state.closing && !state.runners.values().any(stuck)
     }
 }

@@ -1,6 +1,7 @@
 //! Crashes, hangs, loads that fail, too many who wait, and those who give up.
 
 use super::*;
+use crate::scheduler::plan::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_ends_its_answers_and_the_next_request_gets_a_new_runner() {
@@ -131,4 +132,110 @@ async fn a_runner_that_hangs_is_replaced() {
     let again = acquire(&scheduler, "m", FOREVER).await.unwrap();
     assert_eq!(text(&events(&again, "say:new").await), "new");
     assert_eq!(launcher.launches.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_had_to_wait_for_memory_is_given_up_like_others() {
+    let launcher = FakeLauncher {
+        nature: Arc::new(|spec| Nature {
+            memory: 6_000,
+            load_time: match spec.model[0].ends_with("slow") {
+                true => Duration::from_secs(3600),
+                false => Duration::ZERO,
+            },
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
+    let config = Config {
+        load_timeout: Some(Duration::from_millis(100)),
+        ..config()
+    };
+    let scheduler = Scheduler::new(Arc::new(launcher), config);
+    let first = acquire(&scheduler, "first", FOREVER).await.unwrap();
+    let slow = {
+        let scheduler = scheduler.clone();
+        tokio::spawn(async move { acquire(&scheduler, "slow", FOREVER).await.map(drop) })
+    };
+    let waits_for_memory = || {
+        let state = scheduler.shared.lock();
+        let slow = state.plan.model(&"slow".into());
+        slow.is_some_and(|model| model.stage == Stage::Measured)
+    };
+    until(waits_for_memory).await;
+    drop(first);
+    match slow.await.unwrap() {
+        Err(Refused::Failed(failure)) => {
+            assert!(failure.message.contains("stood still"), "{failure}")
+        }
+        other => panic!("{other:?}"),
+    }
+    until(|| scheduler.loaded().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_is_ready_also_while_a_large_model_loads() {
+    let launcher = FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 1,
+            load_time: Duration::from_secs(3600),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
+    let config = Config {
+        hang_limit: Duration::from_millis(10),
+        ..config()
+    };
+    let scheduler = Scheduler::new(Arc::new(launcher), config);
+    let loading = {
+        let scheduler = scheduler.clone();
+        tokio::spawn(async move { acquire(&scheduler, "m", FOREVER).await.map(drop) })
+    };
+    until(|| scheduler.loaded().len() == 1).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(scheduler.moves());
+    loading.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_before_it_reads_its_refusal_takes_no_place_of_another() {
+    let launcher = FakeLauncher {
+        nature: Arc::new(|spec| Nature {
+            memory: 1,
+            fail: spec.model[0]
+                .ends_with("broken")
+                .then(|| Failure::new(FailureKind::Load, "the file is no model")),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    };
+    let scheduler = Scheduler::new(Arc::new(launcher), config());
+    let lease = acquire(&scheduler, "m", FOREVER).await.unwrap();
+    let mut leaves = Box::pin(acquire(&scheduler, "broken", FOREVER));
+    assert!(
+        futures_util::future::poll_immediate(&mut leaves)
+            .await
+            .is_none()
+    );
+    until(|| scheduler.counters().load_failures.load(Ordering::SeqCst) == 1).await;
+    drop(leaves);
+    assert_eq!(scheduler.granted(), 1, "the other request still runs");
+    drop(lease);
+    assert_eq!(scheduler.granted(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_before_it_reads_its_grant_gives_it_back() {
+    let scheduler = Scheduler::new(Arc::new(FakeLauncher::default()), config());
+    let mut leaves = Box::pin(acquire(&scheduler, "m", KeepAlive::For(Duration::ZERO)));
+    assert!(
+        futures_util::future::poll_immediate(&mut leaves)
+            .await
+            .is_none()
+    );
+    until(|| scheduler.granted() == 1).await;
+    drop(leaves);
+    assert_eq!(scheduler.granted(), 0);
+    until(|| scheduler.loaded().is_empty()).await;
 }
