@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, Split};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::wire::{Failure, FailureKind, Go, Hello, Report, Spec};
@@ -147,19 +147,27 @@ async fn attend(
     let mut stdin = child.stdin.take();
     if let Some(stderr) = child.stderr.take() {
         tokio::spawn(async move {
-            let mut lines = BufReader::new(stderr).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
+            let mut lines = lines(stderr);
+            while let Some(line) = next_line(&mut lines).await {
                 tracing::debug!(pid, "runner: {}", cut(&line));
             }
         });
     }
-    let mut lines = child.stdout.take().map(|out| BufReader::new(out).lines());
+    let mut out = child.stdout.take().map(lines);
     let mut settled = false;
     let mut ordered = false;
-    if write(&mut stdin, &hello).await.is_ok() {
+    // A process that reads nothing can be told to end all the same.
+    let told = tokio::select! {
+        told = write(&mut stdin, &hello) => told.is_ok(),
+        _ = orders.recv() => {
+            ordered = true;
+            false
+        }
+    };
+    if told {
         loop {
             tokio::select! {
-                line = next_line(&mut lines) => match line {
+                line = async { next_line(out.as_mut()?).await } => match line {
                     // What a library prints is no report.
                     Some(line) if !line.starts_with('{') => {
                         tracing::debug!(pid, "runner: {}", cut(&line));
@@ -209,8 +217,14 @@ async fn attend(
     }
 }
 
-async fn next_line(lines: &mut Option<tokio::io::Lines<BufReader<ChildStdout>>>) -> Option<String> {
-    lines.as_mut()?.next_line().await.ok().flatten()
+/// Lines of any bytes: what a library prints need not be text.
+fn lines<R: AsyncRead + Unpin>(pipe: R) -> Split<BufReader<R>> {
+    BufReader::new(pipe).split(b'\n')
+}
+
+async fn next_line<R: AsyncRead + Unpin>(lines: &mut Split<BufReader<R>>) -> Option<String> {
+    let line = lines.next_segment().await.ok().flatten()?;
+    Some(String::from_utf8_lossy(&line).into_owned())
 }
 
 async fn write<T: serde::Serialize>(

@@ -259,3 +259,41 @@ async fn a_stopped_process_is_killed() {
     launched.control.end();
     assert!(launched.reports.recv().await.is_none(), "it was killed");
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_reads_nothing_ends_when_it_is_told_to() {
+    let deaf = ProcessLauncher {
+        program: "sleep".into(),
+        arguments: vec!["3600".into()],
+        environment: Vec::new(),
+    };
+    // More than a pipe holds.
+    let spec = Spec {
+        adapters: vec!["a".repeat(1 << 20).into()],
+        ..spec()
+    };
+    let mut launched = deaf.launch(spec).await.unwrap();
+    launched.control.end();
+    assert!(launched.reports.recv().await.is_none(), "it was killed");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_text_is_no_report_and_no_end() {
+    let noisy = ProcessLauncher {
+        program: "sh".into(),
+        arguments: [
+            "-c",
+            // The shell keeps its output open while it waits.
+            r#"printf '\377\n{"loading":0.5}\n'; cat > /dev/null; true"#,
+        ]
+        .map(Into::into)
+        .to_vec(),
+        environment: Vec::new(),
+    };
+    let mut launched = noisy.launch(spec()).await.unwrap();
+    assert_eq!(launched.reports.recv().await, Some(Report::Loading(0.5)));
+    launched.control.end();
+    assert!(launched.reports.recv().await.is_none());
+}
