@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use llamakit::chat::{AnswerParser, AnswerPart};
+use tokio::sync::mpsc::Receiver;
 
 use super::Ask;
-use super::refit::{Events, Refitted};
+use super::refit::Refitted;
 use crate::api::{CalledFunction, Logprob, Metrics, Notes, ToolCall, TopLogprob};
 use crate::runner::wire::{self, Event, Reason};
-use crate::scheduler::Lease;
 use crate::server::app::{App, Heard};
 use crate::server::clock::nanos;
 use crate::server::error::ApiError;
@@ -61,9 +60,10 @@ pub(crate) enum Item {
 
 /// An answer as it comes. Dropping it stops its work.
 pub(crate) struct Answering {
-    events: Events,
+    events: Receiver<Event>,
     app: Arc<App>,
-    lease: Lease,
+    /// How long the model was waited for.
+    waited: Duration,
     parser: Option<AnswerParser>,
     rendered: Rendered,
     waiting: VecDeque<Item>,
@@ -77,8 +77,8 @@ pub(crate) struct Answering {
 impl Answering {
     pub(super) fn new(
         app: &Arc<App>,
-        lease: Lease,
-        events: Events,
+        waited: Duration,
+        events: Receiver<Event>,
         ask: Ask,
         refitted: Option<Refitted>,
         heard: Heard,
@@ -92,7 +92,7 @@ impl Answering {
         Self {
             events,
             app: Arc::clone(app),
-            lease,
+            waited,
             parser,
             rendered: ask.rendered,
             waiting: VecDeque::new(),
@@ -113,7 +113,7 @@ impl Answering {
             if self.ended {
                 return None;
             }
-            match self.events.next().await? {
+            match self.events.recv().await? {
                 Event::Text(text) => self.take(&text, None),
                 Event::Token(token) => {
                     let logprob = logprob(&token);
@@ -220,7 +220,7 @@ impl Answering {
         }
         let metrics = Metrics {
             total_duration: nanos(self.began.elapsed()),
-            load_duration: nanos(self.lease.waited.max(Duration::from_nanos(1))),
+            load_duration: nanos(self.waited.max(Duration::from_nanos(1))),
             prompt_eval_count: finished.prompt_tokens,
             prompt_cached_count: finished.cached_tokens,
             prompt_eval_duration: finished.prompt,

@@ -2,6 +2,7 @@
 
 mod answering;
 mod ask;
+mod hold;
 mod refit;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use llamakit::chat::CallFormat;
 pub(crate) use answering::{Answering, Chunk, End, Item};
 pub(crate) use ask::{Ask, TOP, choose, constrain, format, logprobs};
 
+use hold::hold;
 use refit::begin;
 
 use super::app::{App, Caller, Heard};
@@ -41,7 +43,9 @@ pub(crate) async fn answer(
         .acquire(&ask.model, &ask.options, window, ask.keep_alive)
         .await?;
     let (events, refitted) = begin(&lease.client, caller, &mut ask, window).await?;
+    let waited = lease.waited;
+    let events = hold(events, lease);
     Ok(Answering::new(
-        app, lease, events, ask, refitted, heard, began,
+        app, waited, events, ask, refitted, heard, began,
     ))
 }

@@ -163,6 +163,21 @@ async fn a_client_that_goes_away_stops_its_work() {
     }
 }
 
+/// Who stays and reads nothing keeps no model in memory: others have its place when the answer is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_reads_nothing_is_waited_for_by_nobody() {
+    let bench = Bench::with(&[("OLLAMA_MAX_LOADED_MODELS", "1")]);
+    let body = json!({"model": "plain", "prompt": "count:100"}).to_string();
+    let unread = bench
+        .begin(request(Method::POST, "/api/generate", body))
+        .await;
+    let other = bench.post("/api/embed", json!({"model": "embed", "input": "x"}));
+    let other = tokio::time::timeout(Duration::from_secs(30), other).await;
+    other.expect("it waits for who reads nothing").ok();
+    let reply = Reply::read(unread).await.ok();
+    assert_eq!(reply.lines().last().unwrap()["done"], true);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_lets_answers_end() {
     let mut served = serve(Bench::new()).await;

@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use llamakit_testkit::tiny::{self, Tiny};
 use serde_json::{Value, json};
@@ -75,6 +76,16 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    pub(super) async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
     #[track_caller]
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
@@ -167,7 +178,12 @@ impl Bench {
         }
     }
 
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Reply {
+    pub(super) async fn send(&self, request: Request<Body>) -> Reply {
+        Reply::read(self.begin(request).await).await
+    }
+
+    /// Asks, and reads nothing of the reply's body yet.
+    pub(super) async fn begin(&self, mut request: Request<Body>) -> Response {
         if request.extensions().get::<Peer>().is_none() {
             request
                 .extensions_mut()
@@ -178,14 +194,7 @@ impl Bench {
                 .headers_mut()
                 .insert(header::HOST, "localhost:11434".parse().unwrap());
         }
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            body: String::from_utf8(body.to_vec()).unwrap(),
-        }
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Reply {
