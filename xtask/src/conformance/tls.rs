@@ -1,4 +1,5 @@
-//! Encrypted registries: certificates of the user's own authority, and redirects that would leave encryption.
+//! Encrypted registries and servers: certificates of the user's own authority, and redirects that would leave
+//! encryption.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -6,11 +7,19 @@ use std::process::{Command, Stdio};
 
 use super::{Context, Problem, Running, tool};
 
-/// Answers everything with 404, or with a redirect to plain HTTP.
+/// Answers everything with 404, or with a redirect to plain HTTP, or as a server without models.
 const SERVER: &str = r#"
 import http.server, ssl, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/behind/a/proxy/api/ps":
+            body = b'{"models": []}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
         if "redirect" in self.path:
             self.send_response(302)
             self.send_header("Location", "http://127.0.0.1:9/")
@@ -61,18 +70,21 @@ pub(super) fn check(context: &Context) -> Result<(), Problem> {
             .map_err(|e| e.to_string())?;
     }
     let port = port.trim();
-    let said = |model: &str, file: Option<&str>| {
-        let mut command = context.ollama(
-            "home",
-            &["pull", &format!("localhost:{port}/library/{model}")],
-        );
+    let run = |arguments: &[&str], host: Option<&str>, file: Option<&str>| {
+        let mut command = context.ollama("home", arguments);
         command
             .env_remove("SSL_CERT_FILE")
             .env_remove("SSL_CERT_DIR")
             .env("NO_PROXY", "localhost");
+        command.envs(host.map(|host| ("OLLAMA_HOST", host)));
         command.envs(file.map(|file| ("SSL_CERT_FILE", context.work.join(file))));
         let output = command.output().map_err(|e| e.to_string())?;
-        Ok::<_, String>(String::from_utf8_lossy(&output.stderr).into_owned())
+        let said = [output.stdout, output.stderr].concat();
+        Ok::<_, String>(String::from_utf8_lossy(&said).into_owned())
+    };
+    let said = |model: &str, file| {
+        let model = format!("localhost:{port}/library/{model}");
+        run(&["pull", &model], None, file)
     };
     let trusted = said("m", Some("ca.pem"))?;
     if !trusted.contains("file does not exist") {
@@ -87,6 +99,24 @@ pub(super) fn check(context: &Context) -> Result<(), Problem> {
     let left = said("redirect", Some("ca.pem"))?;
     if !left.contains("without encryption") {
         return Err(Problem::Failed(format!("redirected to plain HTTP: {left}")));
+    }
+    let server = format!("https://localhost:{port}/behind/a/proxy");
+    let listed = run(&["ps"], Some(&server), Some("ca.pem"))?;
+    if !listed.contains("NAME") {
+        return Err(Problem::Failed(format!("ps by https: {listed}")));
+    }
+    let distrusted = run(&["ps"], Some(&server), None)?;
+    if !distrusted.contains("certificate") {
+        return Err(Problem::Failed(format!(
+            "ps by https, with an unknown authority: {distrusted}"
+        )));
+    }
+    let other = server.replace("localhost", "127.0.0.1");
+    let other = run(&["ps"], Some(&other), Some("ca.pem"))?;
+    if !other.contains("certificate") {
+        return Err(Problem::Failed(format!(
+            "ps by https, with a certificate for another name: {other}"
+        )));
     }
     Ok(())
 }

@@ -20,9 +20,11 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
+use super::tls;
 use crate::error::{Error, Kind, Result};
 use crate::name::Scheme;
 use crate::settings::{Host, Settings};
@@ -55,6 +57,11 @@ pub(crate) struct Client {
     pub(crate) stop: Arc<tokio::sync::Notify>,
 }
 
+/// Bytes to and from a server.
+trait Connection: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
+
 /// What is sent.
 type Sent = UnsyncBoxBody<Bytes, std::io::Error>;
 
@@ -65,12 +72,6 @@ impl Client {
     /// For the server of the settings. Connects to nothing yet.
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         let host = settings.host.connectable();
-        if host.scheme == Scheme::Https {
-            return Err(Error::new(
-                Kind::Unsupported,
-                "this command speaks to servers by http only; OLLAMA_HOST says https",
-            ));
-        }
         if settings.offline && !host.is_loopback() {
             let message = format!("offline: OLLAMA_HOST is on another machine ({})", host.host);
             return Err(Error::new(Kind::Unsupported, message));
@@ -258,6 +259,10 @@ impl Client {
                 format!("what listens at {at} speaks no HTTP"),
             ),
             false => Error::new(Kind::Network, format!("the server at {at} went away")),
+        };
+        let stream: Box<dyn Connection> = match self.host.scheme {
+            Scheme::Http => Box::new(stream),
+            Scheme::Https => Box::new(tls::encrypt(stream, &self.host.host).await?),
         };
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;

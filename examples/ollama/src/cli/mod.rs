@@ -29,6 +29,7 @@ mod show;
 mod shown;
 mod stop;
 mod table;
+mod tls;
 mod transfer;
 
 use std::ffi::OsString;

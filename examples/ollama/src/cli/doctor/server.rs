@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::Findings;
 use crate::cli::client::Client;
 use crate::error::{Error, Kind, Result};
-use crate::name::Scheme;
 use crate::settings::Settings;
 
 /// How long a server may take to answer. One that is busy answers these questions at once.
@@ -50,8 +49,8 @@ pub(super) fn look(settings: &Settings, findings: &mut Findings) -> Server {
         version: None,
         loaded: Vec::new(),
     };
-    // What is far away is not asked offline, and nobody is by https.
-    if settings.offline && !host.is_loopback() || host.scheme == Scheme::Https {
+    // What is far away is not asked offline.
+    if settings.offline && !host.is_loopback() {
         return server;
     }
     if !connects(&host.host, host.port) {
