@@ -87,6 +87,13 @@ pub struct CalledFunction {
     pub description: Option<Value>,
 }
 
+impl CalledFunction {
+    /// Its arguments as JSON in a text, as other APIs have them.
+    pub(crate) fn arguments_text(&self) -> String {
+        serde_json::to_string(&self.arguments).unwrap_or_default()
+    }
+}
+
 from_object!(Message, ToolCall, CalledFunction);
 
 /// A token of an answer and how probable it was.

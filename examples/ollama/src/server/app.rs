@@ -172,6 +172,19 @@ impl App {
         }
     }
 
+    /// Waits for the model's runner, where nothing else of the request is left to be understood.
+    pub(crate) async fn ready(
+        &self,
+        model: &Model,
+        options: &Options,
+        keep_alive: Option<KeepAlive>,
+        heard: &mut Heard,
+    ) -> Result<Lease, ApiError> {
+        let window = self.window(model, options, heard);
+        heard.check()?;
+        self.acquire(model, options, window, keep_alive).await
+    }
+
     /// Waits for the model's runner.
     pub(crate) async fn acquire(
         &self,

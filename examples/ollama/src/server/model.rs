@@ -8,7 +8,7 @@ use bytes::Bytes;
 use llamakit::chat::{AnswerFormat, ChatTemplate};
 use serde_json::{Map, Value};
 
-use super::error::ApiError;
+use super::error::{ApiError, shown};
 use crate::api::{Message, ModelDetails, Options};
 use crate::digest::Digest;
 use crate::error::{Error, Kind};
@@ -210,20 +210,15 @@ pub(crate) fn parse_name(asked: &str) -> Result<Name, ApiError> {
     if base.ends_with(":cloud") || base.ends_with("-cloud") {
         return Err(ApiError::bad(format!(
             "model {:?}: models of ollama.com's cloud are not supported",
-            shown(asked)
+            shown(asked, 100)
         )));
     }
     Name::parse(asked).map_err(|error| {
         ApiError::bad(format!(
             "model: invalid model name {:?}: {error}",
-            shown(asked)
+            shown(asked, 100)
         ))
     })
-}
-
-/// A name that may be as long as a body.
-pub(crate) fn shown(name: &str) -> String {
-    name.chars().take(100).collect()
 }
 
 /// What tells the runner of this model from others: weights, and what is put on them.

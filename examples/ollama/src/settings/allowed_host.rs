@@ -20,19 +20,15 @@ impl AllowedHost {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let (name, make): (&str, fn(String) -> Self) = match lower.strip_prefix("*.") {
+        let (name, make): (&str, fn(String) -> Self) = match text.strip_prefix("*.") {
             Some(name) => (name, Self::Below),
-            None => (&lower, Self::Name),
+            None => (text, Self::Name),
         };
-        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        let part = |part: &str| !part.is_empty() && part.chars().all(letter);
-        match name.split('.').all(part) {
-            true => Ok(make(name.to_owned())),
-            false => Err(format!(
+        host_name(name).map(make).ok_or_else(|| {
+            format!(
                 "{text:?} is not the name of a host, *. and a name, or *; it has no scheme and no port"
-            )),
-        }
+            )
+        })
     }
 
     /// Whether it means this host, which is in lower case and without a port.
@@ -46,6 +42,14 @@ impl AllowedHost {
                 .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
         }
     }
+}
+
+/// The name of a host, or its address in version 4, in lower case and without a dot at its end. `None`: it is none.
+pub(crate) fn host_name(text: &str) -> Option<String> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let part = |part: &str| !part.is_empty() && part.chars().all(letter);
+    name.split('.').all(part).then_some(name)
 }
 
 #[cfg(test)]

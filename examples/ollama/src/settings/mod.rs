@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use allowed_host::AllowedHost;
+pub(crate) use allowed_host::host_name;
 pub use duration::KeepAlive;
 pub use host::Host;
 pub use variables::{VARIABLES, Variable, variable};

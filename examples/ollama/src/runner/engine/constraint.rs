@@ -1,7 +1,7 @@
 //! What answers must be, in the engine's terms.
 
 use llamakit::constrain::Constraint as Rule;
-use llamakit::engine::{FinishReason, Finished, Request};
+use llamakit::engine::Request;
 
 use crate::runner::wire::{Constraint, ConstraintKind};
 
@@ -24,14 +24,4 @@ pub(super) fn apply(
         rule = rule.after(text)?;
     }
     Ok(request.constraint(rule))
-}
-
-/// Whether the answer is a whole value.
-pub(super) fn complete(finished: &Finished) -> Option<bool> {
-    finished.complete
-}
-
-/// Whether the answer ended because its value was whole.
-pub(super) fn is_whole(reason: &FinishReason) -> bool {
-    matches!(reason, FinishReason::Complete)
 }

@@ -3,7 +3,6 @@
 use llamakit::engine::{Event as Step, FinishReason, TokenEvent};
 use llamakit::{Token as Id, Vocab};
 
-use super::constraint;
 use super::failure::refused;
 use crate::runner::wire::{Event, Failure, FailureKind, Finished, Reason, Scored, Token};
 
@@ -48,14 +47,13 @@ impl Writer {
     }
 
     fn finished(&mut self, finished: llamakit::engine::Finished) -> Event {
-        let complete = constraint::complete(&finished);
         let reason = match finished.reason {
             FinishReason::EndOfGeneration(_) => Reason::End,
             FinishReason::Stop(text) => Reason::Stop(text),
             FinishReason::MaxTokens => Reason::Limit,
             FinishReason::ContextFull => Reason::Full,
             FinishReason::Failed(error) => return Event::Failed(refused(error)),
-            reason if constraint::is_whole(&reason) => Reason::Complete,
+            FinishReason::Complete => Reason::Complete,
             _ => {
                 let message = "the request was stopped";
                 return Event::Failed(Failure::new(FailureKind::Stopped, message));
@@ -65,7 +63,7 @@ impl Writer {
         let tokens = self.tokens.take().unwrap_or_default();
         Event::Finished(Box::new(Finished {
             reason,
-            complete,
+            complete: finished.complete,
             prompt_tokens: finished.prompt_tokens as u64,
             submitted_tokens: finished.submitted_tokens as u64,
             cached_tokens: finished.cached_tokens as u64,

@@ -9,7 +9,7 @@ impl<K: Clone + Ord, W: Wants> Plan<K, W> {
         let mut waiting = 0;
         let mut homeless = self.pending.len();
         for (key, model) in &self.models {
-            let pending = self.pending.iter().filter(|one| one.key == *key).count();
+            let pending = self.pending_of(key);
             homeless -= pending;
             let all = pending + model.running.len();
             waiting += all.saturating_sub(self.limits.parallel);

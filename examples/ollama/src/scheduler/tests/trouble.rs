@@ -1,7 +1,37 @@
 //! Crashes, hangs, loads that fail, too many who wait, and those who give up.
 
+use tokio::task::JoinHandle;
+
 use super::*;
 use crate::scheduler::plan::Stage;
+
+/// Small models that take longer to load than anybody waits.
+fn loads_for_long() -> FakeLauncher {
+    FakeLauncher {
+        nature: Arc::new(|_| Nature {
+            memory: 1,
+            load_time: Duration::from_secs(3600),
+            ..Nature::default()
+        }),
+        ..FakeLauncher::default()
+    }
+}
+
+/// Somebody who asks, and is done as soon as the model is there.
+fn ask(scheduler: &Scheduler, name: &'static str) -> JoinHandle<Result<(), Refused>> {
+    let scheduler = scheduler.clone();
+    tokio::spawn(async move { acquire(&scheduler, name, FOREVER).await.map(drop) })
+}
+
+#[track_caller]
+fn stood_still(result: Result<(), Refused>) {
+    match result {
+        Err(Refused::Failed(failure)) => {
+            assert!(failure.message.contains("stood still"), "{failure}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_ends_its_answers_and_the_next_request_gets_a_new_runner() {
@@ -50,19 +80,8 @@ async fn too_many_requests_are_refused_also_while_the_model_is_loaded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gives_up_while_loading_ends_the_load() {
-    let launcher = FakeLauncher {
-        nature: Arc::new(|_| Nature {
-            memory: 1,
-            load_time: Duration::from_secs(3600),
-            ..Nature::default()
-        }),
-        ..FakeLauncher::default()
-    };
-    let scheduler = Scheduler::new(Arc::new(launcher), config());
-    let waiting = {
-        let scheduler = scheduler.clone();
-        tokio::spawn(async move { acquire(&scheduler, "m", FOREVER).await.map(drop) })
-    };
+    let scheduler = Scheduler::new(Arc::new(loads_for_long()), config());
+    let waiting = ask(&scheduler, "m");
     until(|| scheduler.loaded().len() == 1).await;
     waiting.abort();
     until(|| scheduler.loaded().is_empty()).await;
@@ -94,25 +113,12 @@ async fn a_failed_load_tells_all_who_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_stands_still_is_given_up() {
-    let launcher = FakeLauncher {
-        nature: Arc::new(|_| Nature {
-            memory: 1,
-            load_time: Duration::from_secs(3600),
-            ..Nature::default()
-        }),
-        ..FakeLauncher::default()
-    };
     let config = Config {
         load_timeout: Some(Duration::from_millis(100)),
         ..config()
     };
-    let scheduler = Scheduler::new(Arc::new(launcher), config);
-    match acquire(&scheduler, "m", FOREVER).await {
-        Err(Refused::Failed(failure)) => {
-            assert!(failure.message.contains("stood still"), "{failure}")
-        }
-        other => panic!("{other:?}"),
-    }
+    let scheduler = Scheduler::new(Arc::new(loads_for_long()), config);
+    stood_still(acquire(&scheduler, "m", FOREVER).await.map(drop));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,10 +159,7 @@ async fn a_load_that_had_to_wait_for_memory_is_given_up_like_others() {
     };
     let scheduler = Scheduler::new(Arc::new(launcher), config);
     let first = acquire(&scheduler, "first", FOREVER).await.unwrap();
-    let slow = {
-        let scheduler = scheduler.clone();
-        tokio::spawn(async move { acquire(&scheduler, "slow", FOREVER).await.map(drop) })
-    };
+    let slow = ask(&scheduler, "slow");
     let waits_for_memory = || {
         let state = scheduler.shared.lock();
         let slow = state.plan.model(&"slow".into());
@@ -164,34 +167,18 @@ async fn a_load_that_had_to_wait_for_memory_is_given_up_like_others() {
     };
     until(waits_for_memory).await;
     drop(first);
-    match slow.await.unwrap() {
-        Err(Refused::Failed(failure)) => {
-            assert!(failure.message.contains("stood still"), "{failure}")
-        }
-        other => panic!("{other:?}"),
-    }
+    stood_still(slow.await.unwrap());
     until(|| scheduler.loaded().is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_is_ready_also_while_a_large_model_loads() {
-    let launcher = FakeLauncher {
-        nature: Arc::new(|_| Nature {
-            memory: 1,
-            load_time: Duration::from_secs(3600),
-            ..Nature::default()
-        }),
-        ..FakeLauncher::default()
-    };
     let config = Config {
         hang_limit: Duration::from_millis(10),
         ..config()
     };
-    let scheduler = Scheduler::new(Arc::new(launcher), config);
-    let loading = {
-        let scheduler = scheduler.clone();
-        tokio::spawn(async move { acquire(&scheduler, "m", FOREVER).await.map(drop) })
-    };
+    let scheduler = Scheduler::new(Arc::new(loads_for_long()), config);
+    let loading = ask(&scheduler, "m");
     until(|| scheduler.loaded().len() == 1).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(scheduler.moves());

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 
-use crate::settings::AllowedHost;
+use crate::settings::{self, AllowedHost};
 
 /// Whether all hosts that the request names can't be a stranger's. Its target may name one as well.
 pub(super) fn host_allowed(known: &[AllowedHost], target: &Uri, headers: &HeaderMap) -> bool {
@@ -48,10 +48,7 @@ fn host_name(authority: &str) -> Option<String> {
         Some(_) => return None,
         None => authority,
     };
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let part = |part: &str| !part.is_empty() && part.chars().all(letter);
-    host.split('.').all(part).then_some(host)
+    settings::host_name(host)
 }
 
 fn is_port(text: &str) -> bool {

@@ -15,7 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::app::{App, Caller};
-use super::error::{ApiError, Dialect};
+use super::error::{ApiError, Dialect, shown};
 use super::id;
 use super::keys::{Access, Key, Running};
 use super::metrics::Metrics;
@@ -62,7 +62,7 @@ pub(crate) async fn gate(
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         if response.status().is_server_error() {
-            let path = tail::shown(&path);
+            let path = shown(&path, tail::PATH);
             tracing::warn!(%id, %method, path, status = response.status().as_u16(), error = error.message, "failed");
         }
         response = error.to_response(Dialect::of(&path));

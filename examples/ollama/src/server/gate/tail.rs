@@ -8,6 +8,7 @@ use axum::http::Method;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::server::app::App;
+use crate::server::error::shown;
 use crate::server::keys::Running;
 use crate::server::metrics::InFlight;
 
@@ -23,10 +24,8 @@ pub(super) struct Tail {
     pub _running: Option<Running>,
 }
 
-/// A path that may be as long as a head, for the log.
-pub(super) fn shown(path: &str) -> String {
-    path.chars().take(200).collect()
-}
+/// Characters of a path in the log.
+pub(super) const PATH: usize = 200;
 
 impl Drop for Tail {
     fn drop(&mut self) {
@@ -35,7 +34,7 @@ impl Drop for Tail {
         tracing::info!(
             id = %self.id,
             method = %self.method,
-            path = shown(&self.path),
+            path = shown(&self.path, PATH),
             status = self.status,
             ms = took.as_millis() as u64,
             "request"

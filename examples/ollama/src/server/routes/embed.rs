@@ -53,10 +53,8 @@ async fn compute(
     }
     let model = app.find(wanted.model).await?;
     let options = options(&model, wanted.options, FIELDS, heard)?;
-    let window = app.window(&model, &options, heard);
-    heard.check()?;
     let lease = app
-        .acquire(&model, &options, window, wanted.keep_alive)
+        .ready(&model, &options, wanted.keep_alive, heard)
         .await?;
     let waited = lease.waited;
     if wanted.inputs.is_empty() {

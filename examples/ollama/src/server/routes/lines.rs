@@ -54,9 +54,7 @@ pub(super) async fn load_or_unload(
         app.scheduler.stop(&model.key).await;
         "unload"
     } else {
-        let window = app.window(model, options, &mut heard);
-        heard.check()?;
-        app.acquire(model, options, window, keep_alive).await?;
+        app.ready(model, options, keep_alive, &mut heard).await?;
         "load"
     };
     let notes = Notes {

@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result as Done};
 use crate::progress::Progress;
 use crate::server::app::{App, Caller, blocking};
 use crate::server::body;
-use crate::server::error::{ApiError, Dialect};
+use crate::server::error::{ApiError, Dialect, shown};
 use crate::server::model::parse_name;
 use crate::server::reply;
 use crate::server::transfer::{Begin, Tell};
@@ -64,7 +64,7 @@ pub(crate) async fn create(
     ];
     for (field, files) in digests {
         for (name, digest) in files {
-            let shown: String = name.chars().take(100).collect();
+            let shown = shown(name, 100);
             if digest.parse::<Digest>().is_err() {
                 return Err(ApiError::bad(format!(
                     "{field}.{shown}: invalid digest: it must be sha256: and 64 hexadecimal digits"

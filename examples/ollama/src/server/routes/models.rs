@@ -19,7 +19,7 @@ use crate::name::Name;
 use crate::scheduler::LoadedModel;
 use crate::server::app::{App, Caller, blocking};
 use crate::server::clock;
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, shown};
 use crate::server::model::{key_of, parse_name};
 use crate::server::reply;
 use crate::show::{Info, View};
@@ -113,7 +113,7 @@ fn existing(store: &Store, asked: &str) -> Result<Name, ApiError> {
 fn not_found(error: Error, asked: &str) -> ApiError {
     match error.kind() {
         Kind::NotFound => {
-            let shown = crate::server::model::shown(asked);
+            let shown = shown(asked, 100);
             ApiError::not_found(format!("model '{shown}' not found"))
         }
         _ => error.into(),
@@ -206,7 +206,7 @@ pub(crate) async fn copy(
     let store = app.models.store().clone();
     blocking(move || {
         let invalid = |field: &str, text: &str| {
-            let shown = crate::server::model::shown(text);
+            let shown = shown(text, 100);
             ApiError::bad(format!("{field} {shown:?} is invalid"))
         };
         let source =

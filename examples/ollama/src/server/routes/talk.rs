@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::api::{KeepAlive, Message, Options, Think};
 use crate::runner::wire::ConstraintKind;
 use crate::server::app::{Heard, blocking};
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, shown};
 use crate::server::infer::{self, Answering, Ask, Item};
 use crate::server::model::Model;
 use crate::server::prompt;
@@ -55,7 +55,7 @@ pub(super) async fn ask(model: Arc<Model>, talk: Talk, heard: &mut Heard) -> Res
             )));
         }
         if !ROLES.contains(&message.role.as_str()) {
-            let shown: String = message.role.chars().take(40).collect();
+            let shown = shown(&message.role, 40);
             heard.warn(format!(
                 "messages[{at}].role: templates may not know the role {shown:?}"
             ));

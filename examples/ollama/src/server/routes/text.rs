@@ -44,9 +44,7 @@ async fn lease(
 ) -> Result<Lease, ApiError> {
     let model = app.find(asked).await?;
     let options = Options::default().or(&model.options);
-    let window = app.window(&model, &options, heard);
-    heard.check()?;
-    app.acquire(&model, &options, window, keep_alive).await
+    app.ready(&model, &options, keep_alive, heard).await
 }
 
 pub(crate) async fn tokenize(
@@ -115,10 +113,8 @@ pub(crate) async fn rerank(
     }
     let model = app.find(&request.model).await?;
     let options = options(&model, request.options.as_ref(), FIELDS, &mut heard)?;
-    let window = app.window(&model, &options, &mut heard);
-    heard.check()?;
     let lease = app
-        .acquire(&model, &options, window, request.keep_alive)
+        .ready(&model, &options, request.keep_alive, &mut heard)
         .await?;
     let documents: Vec<String> = request.documents.into_iter().map(|one| one.0).collect();
     let done = match documents.is_empty() {

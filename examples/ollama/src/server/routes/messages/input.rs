@@ -10,7 +10,7 @@ use crate::api::anthropic::{
 };
 use crate::api::{CalledFunction, Message, Options, Think, ThinkLevel, ToolCall};
 use crate::server::app::Heard;
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, shown};
 use crate::server::routes::openai::format_of;
 use crate::server::routes::talk::Talk;
 
@@ -149,7 +149,7 @@ fn convert(
             }
             Some("image" | "document") => return Err(unseen(&field)),
             Some(kind) => {
-                let kind: String = kind.chars().take(40).collect();
+                let kind = shown(kind, 40);
                 return Err(ApiError::bad(format!(
                     "{field}.type: {kind:?} is not supported"
                 )));
@@ -180,7 +180,7 @@ fn text_of(at: &str, value: &Value, heard: &mut Heard) -> Result<String, ApiErro
                         .ok_or_else(|| ApiError::bad(format!("{field}.text: it must be a text"))),
                     Some("image" | "document") => Err(unseen(&field)),
                     Some(kind) => {
-                        let kind: String = kind.chars().take(40).collect();
+                        let kind = shown(kind, 40);
                         heard.warn(format!("{field}: {kind:?} is not known and is left out"));
                         Ok("")
                     }
@@ -204,7 +204,7 @@ fn unseen(field: &str) -> ApiError {
 fn tool_of(at: usize, tool: &ToolParam, heard: &mut Heard) -> Result<Option<Value>, ApiError> {
     let kind = tool.kind.as_deref().unwrap_or("custom");
     if kind != "custom" {
-        let kind: String = kind.chars().take(40).collect();
+        let kind = shown(kind, 40);
         heard.warn(format!(
             "tools[{at}]: {kind:?} is a tool of Anthropic's own and is left out"
         ));

@@ -77,10 +77,8 @@ pub(crate) async fn count_tokens(
     let (request, mut heard) = read::<MessagesRequest>(request, &caller).await?;
     // It counts what the same request would have answered.
     let ask = ask(&app, &request, &mut heard).await?;
-    let window = app.window(&ask.model, &ask.options, &mut heard);
-    heard.check()?;
     let lease = app
-        .acquire(&ask.model, &ask.options, window, ask.keep_alive)
+        .ready(&ask.model, &ask.options, ask.keep_alive, &mut heard)
         .await?;
     let counting = Tokenize {
         prompt: ask.rendered.prompt,

@@ -94,7 +94,7 @@ impl Writer {
             self.close(&mut out);
             let block = json!({ "type": "tool_use", "id": call.id, "name": call.function.name, "input": {} });
             self.start(&mut out, block);
-            let arguments = Value::Object(call.function.arguments.clone()).to_string();
+            let arguments = call.function.arguments_text();
             self.delta(
                 &mut out,
                 json!({ "type": "input_json_delta", "partial_json": arguments }),

@@ -150,7 +150,7 @@ fn tool_call(call: &ToolCall) -> Value {
         "type": "function",
         "function": {
             "name": call.function.name,
-            "arguments": Value::Object(call.function.arguments.clone()).to_string(),
+            "arguments": call.function.arguments_text(),
         },
     })
 }

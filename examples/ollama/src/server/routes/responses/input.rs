@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::api::responses::ResponsesRequest;
 use crate::api::{CalledFunction, Message, ToolCall};
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, shown};
 use crate::server::routes::openai::arguments;
 
 /// The conversation of a request.
@@ -110,7 +110,7 @@ pub(super) fn conversation(request: &ResponsesRequest) -> Result<Vec<Message>, A
             }
             Some("web_search_call") => {}
             Some(kind) => {
-                let kind: String = kind.chars().take(40).collect();
+                let kind = shown(kind, 40);
                 return Err(ApiError::bad(format!(
                     "{at}.type: {kind:?} is not supported"
                 )));

@@ -162,7 +162,7 @@ impl Writer {
     fn call(&mut self, call: &ToolCall) {
         let index = self.items.len();
         let id = id::random("fc_", 24);
-        let arguments = Value::Object(call.function.arguments.clone()).to_string();
+        let arguments = call.function.arguments_text();
         let item = |status: &str, arguments: &str| {
             json!({
                 "id": id, "type": "function_call", "status": status, "call_id": call.id,

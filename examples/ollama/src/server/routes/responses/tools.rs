@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::server::app::Heard;
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, shown};
 
 /// All that may be called.
 pub(super) fn tools(given: &[Value], heard: &mut Heard) -> Result<Vec<Value>, ApiError> {
@@ -58,7 +58,7 @@ fn push_tool(
             Ok(())
         }
         Some(kind) => {
-            let kind: String = kind.chars().take(40).collect();
+            let kind = shown(kind, 40);
             heard.warn(format!(
                 "{at}: {kind:?} is a tool of OpenAI's own and is left out"
             ));
