@@ -142,7 +142,7 @@ impl Settings {
             host: from.parsed("OLLAMA_HOST", Host::parse)?.unwrap_or_default(),
             models,
             home,
-            origins: from.list("OLLAMA_ORIGINS")?,
+            origins: from.list_of("OLLAMA_ORIGINS", origin)?,
             allowed_hosts: from.list_of("OLLAMA_ALLOWED_HOSTS", AllowedHost::parse)?,
             strict: from.switch("OLLAMA_STRICT")?.unwrap_or(false),
             memory_budget: from
@@ -185,6 +185,14 @@ impl Settings {
             api_keys: from.path("OLLAMA_API_KEYS"),
             insecure_manage: from.switch("OLLAMA_INSECURE_MANAGE")?.unwrap_or(false),
         })
+    }
+}
+
+/// An origin of web pages, as it is written: what stands for anything in it can be there once.
+fn origin(text: &str) -> Result<String, String> {
+    match text.matches('*').count() {
+        0 | 1 => Ok(text.to_owned()),
+        _ => Err(format!("{text:?} has more than one *")),
     }
 }
 
@@ -265,6 +273,10 @@ mod tests {
             ),
             ("OLLAMA_ALLOWED_HOSTS", "a.example.com:11434"),
             ("OLLAMA_ALLOWED_HOSTS", "*.*.example.com"),
+            (
+                "OLLAMA_ORIGINS",
+                "http://a.example.com,http://*.example.com:*",
+            ),
             ("OLLAMA_MAX_TRANSFER_RATE", "99999999999G"),
             ("OLLAMA_KEEP_ALIVE", "soon"),
             ("OLLAMA_LOAD_TIMEOUT", "5 minutes"),

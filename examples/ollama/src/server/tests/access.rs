@@ -63,6 +63,8 @@ async fn every_route_and_key() {
                         _ => Some(401),
                     };
                     let status = reply.status.as_u16();
+                    let scheme = reply.headers.get("www-authenticate");
+                    assert_eq!(scheme.is_some(), status == 401, "{method} {route} {key:?}");
                     match expected {
                         Some(expected) => assert_eq!(status, expected, "{method} {route} {key:?}"),
                         None => assert!(
