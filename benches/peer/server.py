@@ -28,6 +28,8 @@ import ollama
 PROMPT = "Once upon a time"
 CONNECTIONS = 64
 PAUSE = 1.28
+SLICE = 1.0
+TOKENS = 900
 
 
 def main():
@@ -106,48 +108,66 @@ def idle(server):
     server.stop()
 
 
-def answer(url):
-    options = {"num_predict": 200, "temperature": 0, "ignore_eos": True}
+def answer(url, tokens, arrived):
+    options = {"num_predict": tokens, "temperature": 0, "ignore_eos": True}
     body = {"model": "m", "prompt": PROMPT, "raw": True, "options": options}
-    end = {}
-    for line in compare.post(f"{url}/api/generate", body):
-        end = json.loads(line)
-    return end["eval_count"] / end["eval_duration"] * 1e9
+    for _ in compare.post(f"{url}/api/generate", body):
+        arrived.append(time.monotonic())
 
 
 def beside(server, rounds):
+    """One answer a round, with questions beside every other second of it."""
     server.start()
-    answer(server.url)
+    answer(server.url, 8, [])
     kept, times = [], []
     for _ in range(rounds):
-        alone = answer(server.url)
-        stop = threading.Event()
+        asking, stop, arrived = threading.Event(), threading.Event(), []
         lists = [[] for _ in range(CONNECTIONS)]
         clients = [
-            threading.Thread(target=ask_often, args=(server.url, stop, one, index))
+            threading.Thread(target=ask_often, args=(server.url, asking, stop, one, index))
             for index, one in enumerate(lists)
         ]
         for client in clients:
             client.start()
-        kept.append(answer(server.url) / alone)
+        changes = threading.Thread(target=change, args=(asking, stop, marks := []))
+        changes.start()
+        answer(server.url, TOKENS, arrived)
         stop.set()
-        for client in clients:
-            client.join()
+        for thread in [*clients, changes]:
+            thread.join()
+        kept += speeds_beside(marks, arrived)
         times += [time for one in lists for time in one]
     times.sort()
     p99 = times[-(-len(times) * 99 // 100) - 1]
     print(f"- {len(times)} questions on {CONNECTIONS} connections: p99 {p99 * 1e3:.1f} ms")
-    rounds = " ".join(f"{ratio:.3f}" for ratio in kept)
-    print(f"- the answer kept {statistics.median(kept):.3f} of its speed ({rounds})")
+    low, middle, high = statistics.quantiles(kept, n=4)
+    print(f"- the answer kept {middle:.3f} of its speed (quartiles {low:.3f} and {high:.3f} of {len(kept)} seconds)")
     server.stop()
 
 
-def ask_often(url, stop, times, index):
+def change(asking, stop, marks):
+    """Lets the clients ask, and be silent, in turn."""
+    while not stop.wait(SLICE):
+        asking.clear() if asking.is_set() else asking.set()
+        marks.append(time.monotonic())
+
+
+def speeds_beside(marks, arrived):
+    """The speed of each second with questions over that of the seconds before and after it."""
+    ends = list(zip(marks, marks[1:]))
+    # What was asked at its end is still answered at the beginning of the next.
+    count = [sum(start + SLICE / 10 <= at < end for at in arrived) for start, end in ends]
+    return [2 * count[at] / (count[at - 1] + count[at + 1]) for at in range(2, len(count) - 1, 2)]
+
+
+def ask_often(url, asking, stop, times, index):
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
     questions = [("GET", "/api/tags", None), ("GET", "/api/ps", None), ("POST", "/api/show", '{"model": "m"}')]
     turn = index
     stop.wait(PAUSE * index / CONNECTIONS)
-    while not stop.is_set():
+    while not stop.wait(PAUSE):
+        if not asking.is_set():
+            continue
         method, path, body = questions[turn % len(questions)]
         turn += 1
         start = time.monotonic()
@@ -157,7 +177,6 @@ def ask_often(url, stop, times, index):
         times.append(time.monotonic() - start)
         if reply.status != 200:
             sys.exit(f"{path}: {reply.status}")
-        stop.wait(PAUSE)
 
 
 if __name__ == "__main__":
