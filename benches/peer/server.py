@@ -5,7 +5,7 @@
 
 - from the start of the server to the first token of a request, against llama-server, in turn
 - memory of a server without a loaded model
-- /api/tags, /api/ps and /api/show on 64 connections while an answer is computed: how long each
+- /api/tags, /api/ps and /api/show on 64 connections, every other second of an answer: how long each
   takes, and what of its speed the answer keeps. 64 clients together ask 50 times a second.
 """
 
@@ -148,15 +148,17 @@ def beside(server, rounds):
 def change(asking, stop, marks):
     """Lets the clients ask, and be silent, in turn."""
     while not stop.wait(SLICE):
-        asking.clear() if asking.is_set() else asking.set()
+        if asking.is_set():
+            asking.clear()
+        else:
+            asking.set()
         marks.append(time.monotonic())
 
 
 def speeds_beside(marks, arrived):
     """The speed of each second with questions over that of the seconds before and after it."""
-    ends = list(zip(marks, marks[1:]))
     # What was asked at its end is still answered at the beginning of the next.
-    count = [sum(start + SLICE / 10 <= at < end for at in arrived) for start, end in ends]
+    count = [sum(start + SLICE / 10 <= at < end for at in arrived) for start, end in zip(marks, marks[1:])]
     return [2 * count[at] / (count[at - 1] + count[at + 1]) for at in range(2, len(count) - 1, 2)]
 
 

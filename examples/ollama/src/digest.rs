@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest as _;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shown};
 
 /// How much of a digest that was refused its error repeats.
 const MAX_SHOWN: usize = 100;
@@ -92,7 +92,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self> {
         text.strip_prefix("sha256:").and_then(from_hex).ok_or_else(|| {
-            let shown: String = text.chars().take(MAX_SHOWN).collect();
+            let shown = shown(text, MAX_SHOWN);
             Error::new(
                 Kind::Invalid,
                 format!("invalid digest {shown:?}: it is not sha256: and 64 lower-case hexadecimal digits"),

@@ -3,6 +3,11 @@
 /// The result of this package's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The beginning of what somebody gave, which may be as long as a request.
+pub(crate) fn shown(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
 /// What kind of failure it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

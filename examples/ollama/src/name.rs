@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shown};
 
 const DEFAULT_HOST: &str = "registry.ollama.ai";
 const DEFAULT_NAMESPACE: &str = "library";
@@ -112,7 +112,7 @@ impl Name {
     /// [`Kind::Invalid`] with the part that is not as it should be.
     pub fn parse(text: &str) -> Result<Self> {
         Self::split(text).map_err(|why| {
-            let shown: String = text.chars().take(MAX_SHOWN).collect();
+            let shown = shown(text, MAX_SHOWN);
             let cut = if shown.len() < text.len() { "..." } else { "" };
             Error::new(
                 Kind::Invalid,

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::error::shown;
+
 /// A value of an option that cannot be: which option, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("option {name:?} must be {wanted}")]
@@ -217,7 +219,7 @@ pub(super) fn with_fields<const N: usize>(
 
 /// What to say of an option that means nothing. `fields` are those of the request around the options.
 pub(crate) fn about_unknown(name: &str, fields: &[&str]) -> String {
-    let shown: String = name.chars().take(64).collect();
+    let shown = shown(name, 64);
     if FORMER.contains(&name) {
         return format!("option {shown:?} has no effect any more");
     }
@@ -235,7 +237,7 @@ pub(crate) fn about_refused(name: &str) -> Option<String> {
     if FORMER.contains(&name) {
         return None;
     }
-    let shown: String = name.chars().take(64).collect();
+    let shown = shown(name, 64);
     Some(match nearest(name) {
         Some(meant) => format!("unknown parameter '{shown}'; did you mean '{meant}'?"),
         None => format!("unknown parameter '{shown}'"),

@@ -2,7 +2,7 @@
 
 use llamakit::gguf::{File, FileType};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shown};
 use crate::store::Layer;
 
 use super::Work;
@@ -68,7 +68,7 @@ fn unknown(field: &str, text: &str) -> Error {
         .filter(|level| can_be_made(**level))
         .map(|level| level.name())
         .collect();
-    let shown: String = text.chars().take(40).collect();
+    let shown = shown(text, 40);
     Error::new(
         Kind::Invalid,
         format!(

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::digest::Digest;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shown};
 use crate::modelfile;
 use crate::name::Name;
 use crate::progress::{Progress, Report};
@@ -311,7 +311,7 @@ fn check_files(field: &str, files: &BTreeMap<String, String>) -> Result<()> {
     for (path, digest) in files {
         let part = |part: &str| !part.is_empty() && part != "." && part != "..";
         if !path.split('/').all(part) || path.contains(['\\', '\0']) {
-            let shown: String = path.chars().take(100).collect();
+            let shown = shown(path, 100);
             return Err(invalid(format!(
                 "{field}: file path must be relative: {shown:?}"
             )));

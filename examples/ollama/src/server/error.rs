@@ -10,11 +10,6 @@ use crate::error::{Error, Kind};
 use crate::runner::wire::{Failure, FailureKind};
 use crate::scheduler::Refused;
 
-/// The beginning of what a client wrote, which may be as long as its request.
-pub(crate) fn shown(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
-}
-
 /// Whose shape a reply has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {

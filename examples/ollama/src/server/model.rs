@@ -8,10 +8,10 @@ use bytes::Bytes;
 use llamakit::chat::{AnswerFormat, ChatTemplate};
 use serde_json::{Map, Value};
 
-use super::error::{ApiError, shown};
+use super::error::ApiError;
 use crate::api::{Message, ModelDetails, Options};
 use crate::digest::Digest;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, shown};
 use crate::name::Name;
 use crate::scheduler::{Card, Key};
 use crate::show::{self, Capability, Fill, Weights};

@@ -75,7 +75,7 @@ impl<'a> Answer<'a> {
     pub(super) fn call(&mut self, calls: &[ToolCall]) -> Result<()> {
         for call in calls {
             self.thought_through()?;
-            let arguments = serde_json::to_string(&call.function.arguments).unwrap_or_default();
+            let arguments = call.function.arguments_text();
             self.show(&format!(
                 "  Model called a non-existent function '{}()' with arguments: {arguments}\n",
                 call.function.name

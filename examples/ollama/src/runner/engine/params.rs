@@ -5,6 +5,7 @@ use llamakit::sampler::{MirostatVersion, SamplerParams};
 use llamakit::{FlashAttention, KvType, LoadMode, ModelParams, Sampler, Token as Id};
 
 use super::failure::refused;
+use crate::error::shown;
 use crate::runner::wire::{Failure, FailureKind, Sampling, Spec};
 
 pub(super) fn model_params(spec: &Spec) -> ModelParams {
@@ -61,7 +62,7 @@ fn kv_type(name: &str) -> Result<KvType, Failure> {
         "q4_0" => KvType::Q4_0,
         "iq4_nl" => KvType::Iq4Nl,
         other => {
-            let shown: String = other.chars().take(20).collect();
+            let shown = shown(other, 20);
             return Err(Failure::new(
                 FailureKind::Invalid,
                 format!(

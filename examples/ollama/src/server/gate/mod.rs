@@ -15,11 +15,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::app::{App, Caller};
-use super::error::{ApiError, Dialect, shown};
+use super::error::{ApiError, Dialect};
 use super::id;
 use super::keys::{Access, Key, Running};
 use super::metrics::Metrics;
 use super::routes;
+use crate::error::shown;
 use host::host_allowed;
 use origin::{allow_origin, origin_allowed, same_origin};
 use tail::{Tail, Watched};

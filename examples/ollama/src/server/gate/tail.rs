@@ -7,8 +7,8 @@ use axum::body::{Body, Bytes};
 use axum::http::Method;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::error::shown;
 use crate::server::app::App;
-use crate::server::error::shown;
 use crate::server::keys::Running;
 use crate::server::metrics::InFlight;
 

@@ -14,12 +14,12 @@ use crate::api::{
     BrokenModel, CopyRequest, DeleteRequest, KeepAlive, ListResponse, ListedModel, ModelDetails,
     PsResponse, RunningModel, ShowRequest,
 };
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, shown};
 use crate::name::Name;
 use crate::scheduler::LoadedModel;
 use crate::server::app::{App, Caller, blocking};
 use crate::server::clock;
-use crate::server::error::{ApiError, shown};
+use crate::server::error::ApiError;
 use crate::server::model::{key_of, parse_name};
 use crate::server::reply;
 use crate::show::{Info, View};

@@ -7,9 +7,10 @@ use llamakit::chat::{ChatTemplate, ToolChoice};
 use serde_json::Value;
 
 use crate::api::{KeepAlive, Message, Options, Think};
+use crate::error::shown;
 use crate::runner::wire::ConstraintKind;
 use crate::server::app::{Heard, blocking};
-use crate::server::error::{ApiError, shown};
+use crate::server::error::ApiError;
 use crate::server::infer::{self, Answering, Ask, Item};
 use crate::server::model::Model;
 use crate::server::prompt;

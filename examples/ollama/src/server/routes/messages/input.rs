@@ -9,8 +9,9 @@ use crate::api::anthropic::{
     MessageParam, MessagesRequest, ThinkingParam, ToolChoiceParam, ToolParam,
 };
 use crate::api::{CalledFunction, Message, Options, Think, ThinkLevel, ToolCall};
+use crate::error::shown;
 use crate::server::app::Heard;
-use crate::server::error::{ApiError, shown};
+use crate::server::error::ApiError;
 use crate::server::routes::openai::format_of;
 use crate::server::routes::talk::Talk;
 

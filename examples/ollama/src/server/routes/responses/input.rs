@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::api::responses::ResponsesRequest;
 use crate::api::{CalledFunction, Message, ToolCall};
-use crate::server::error::{ApiError, shown};
+use crate::error::shown;
+use crate::server::error::ApiError;
 use crate::server::routes::openai::arguments;
 
 /// The conversation of a request.

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::error::shown;
 use crate::server::app::Heard;
-use crate::server::error::{ApiError, shown};
+use crate::server::error::ApiError;
 
 /// All that may be called.
 pub(super) fn tools(given: &[Value], heard: &mut Heard) -> Result<Vec<Value>, ApiError> {
