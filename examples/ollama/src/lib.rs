@@ -17,6 +17,7 @@ pub mod server;
 pub mod settings;
 pub mod show;
 pub mod store;
+mod tasks;
 
 /// The version of Ollama whose behaviour this program has; clients ask for it.
 pub const VERSION: &str = "0.33.0";

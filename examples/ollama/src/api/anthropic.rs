@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::body::{from_object, or_default};
+use super::body::or_default;
 use super::keep_alive::KeepAlive;
 use super::options::with_fields;
 
 /// `POST /v1/messages` and `POST /v1/messages/count_tokens`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct MessagesRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -76,7 +76,7 @@ impl MessagesRequest {
 
 /// A message.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct MessageParam {
     /// `user` or `assistant`.
     #[serde(deserialize_with = "or_default")]
@@ -87,7 +87,7 @@ pub struct MessageParam {
 
 /// A tool.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ToolParam {
     /// `custom`, or a tool of the service's own.
     #[serde(rename = "type")]
@@ -109,7 +109,7 @@ pub struct ToolParam {
 
 /// Whether and what must be called.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ToolChoiceParam {
     /// `auto`, `any`, `tool` or `none`.
     #[serde(rename = "type", deserialize_with = "or_default")]
@@ -123,7 +123,7 @@ pub struct ToolChoiceParam {
 
 /// Whether to think.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ThinkingParam {
     /// `enabled`, `adaptive` or `disabled`.
     #[serde(rename = "type", deserialize_with = "or_default")]
@@ -136,19 +136,10 @@ pub struct ThinkingParam {
 
 /// How much to think.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct OutputConfig {
     /// `low`, `medium`, `high`, `xhigh` or `max`.
     pub effort: Option<String>,
     /// What the answer must be.
     pub format: Option<Value>,
 }
-
-from_object!(
-    MessagesRequest,
-    MessageParam,
-    ToolParam,
-    ToolChoiceParam,
-    ThinkingParam,
-    OutputConfig,
-);

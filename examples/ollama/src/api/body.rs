@@ -1,7 +1,10 @@
 //! Reads the body of a request: errors name the field, and what was not understood is listed.
 
-use serde::de::{Deserializer, Visitor};
-use serde::{Deserialize, forward_to_deserialize_any};
+use std::cell::RefCell;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny};
+
+use super::reader::{self, Seen};
 
 /// A request, and the paths of the fields in its body that mean nothing.
 #[derive(Debug)]
@@ -34,9 +37,6 @@ pub enum BadBody {
     },
 }
 
-/// Fields that are reported at most; a hostile body may have millions.
-const UNKNOWN: usize = 32;
-
 /// Reads a request.
 ///
 /// # Errors
@@ -46,47 +46,26 @@ pub fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<Parsed<T>, Bad
         None => return Err(BadBody::Missing),
         Some(b'{') => {}
         // What is no JSON at all is told so below.
-        Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => {
+        Some(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
             return Err(BadBody::NoObject);
         }
         Some(_) => {}
     }
-    let mut unknown = Vec::new();
+    let seen = RefCell::new(Seen::default());
     let mut json = serde_json::Deserializer::from_slice(body);
-    let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let mut note = |path: serde_ignored::Path<'_>| {
-        if unknown.len() < UNKNOWN {
-            unknown.push(readable(&path.to_string()));
-        }
-    };
-    let read = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
+    let read = reader::read(&mut json, &seen);
     let read = read.and_then(|request| json.end().map(|()| request));
+    let Seen { unknown, failed } = seen.into_inner();
     match read {
         Ok(request) => Ok(Parsed { request, unknown }),
         Err(error) if error.is_data() => Err(BadBody::Field {
-            field: track.path().to_string(),
+            field: failed
+                .filter(|path| !path.is_empty())
+                .unwrap_or_else(|| "the body".to_owned()),
             cause: short(&error),
         }),
         Err(error) => Err(BadBody::Syntax(error.to_string())),
     }
-}
-
-/// `messages.0.foo` of one crate as `messages[0].foo`, which the other writes.
-fn readable(path: &str) -> String {
-    let mut out = String::new();
-    for step in path.split('.').filter(|step| *step != "?") {
-        if !out.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
-            out.push_str(&format!("[{step}]"));
-            continue;
-        }
-        if !out.is_empty() {
-            out.push('.');
-        }
-        // A field's name is the client's: it may be as long as the body.
-        out.extend(step.chars().take(64));
-    }
-    out
 }
 
 /// The error without the place in the body, which the path tells better, and without a value of any length.
@@ -98,49 +77,6 @@ fn short(error: &serde_json::Error) -> String {
         None => text.to_owned(),
     }
 }
-
-/// Lets a struct be read from a JSON object only: derived code takes an array as well, field by field.
-pub(crate) struct ObjectOnly<D>(pub(crate) D);
-
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
-    type Error = D::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.0.deserialize_any(visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        self.0.deserialize_map(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
-/// For types with `#[serde(remote = "Self")]`: reads them from objects only.
-macro_rules! from_object {
-    ($($type:ty),* $(,)?) => {$(
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-                <$type>::deserialize($crate::api::body::ObjectOnly(json))
-            }
-        }
-
-        impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
-                <$type>::serialize(self, json)
-            }
-        }
-    )*};
-}
-pub(crate) use from_object;
 
 /// `null` means the same as nothing: many clients write all fields.
 pub(crate) fn or_default<'de, D, T>(json: D) -> Result<T, D::Error>
@@ -154,25 +90,22 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Serialize;
 
-    #[derive(Debug, Default, Deserialize, Serialize)]
-    #[serde(remote = "Self", default)]
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default)]
     struct Inner {
         #[serde(deserialize_with = "or_default")]
         text: String,
     }
 
-    #[derive(Debug, Default, Deserialize, Serialize)]
-    #[serde(remote = "Self", default)]
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default)]
     struct Outer {
         #[serde(deserialize_with = "or_default")]
         items: Vec<Inner>,
         count: Option<u32>,
         any: Option<serde_json::Value>,
     }
-
-    from_object!(Inner, Outer);
 
     fn error(body: &str) -> String {
         parse::<Outer>(body.as_bytes()).unwrap_err().to_string()
@@ -221,10 +154,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(", ")
         );
-        assert_eq!(
-            parse::<Outer>(many.as_bytes()).unwrap().unknown.len(),
-            UNKNOWN
-        );
+        assert_eq!(parse::<Outer>(many.as_bytes()).unwrap().unknown.len(), 32);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::body::{from_object, or_default};
+use super::body::or_default;
 
 /// A message of a conversation, or of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct Message {
     /// Who speaks: `system`, `user`, `assistant` or `tool`.
     #[serde(deserialize_with = "or_default")]
@@ -54,7 +54,7 @@ impl Message {
 
 /// A call of a tool.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ToolCall {
     /// Tells calls apart.
     #[serde(
@@ -71,7 +71,7 @@ pub struct ToolCall {
 
 /// The function of a call.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct CalledFunction {
     /// The call's place among those of the answer.
     #[serde(deserialize_with = "or_default")]
@@ -93,8 +93,6 @@ impl CalledFunction {
         serde_json::to_string(&self.arguments).unwrap_or_default()
     }
 }
-
-from_object!(Message, ToolCall, CalledFunction);
 
 /// A token of an answer and how probable it was.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

@@ -8,6 +8,7 @@ mod message;
 mod models;
 pub mod openai;
 pub(crate) mod options;
+mod reader;
 pub mod responses;
 
 pub use body::{BadBody, Parsed, parse};

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::body::{from_object, or_default};
+use super::body::or_default;
 use super::inference::{is_false, is_zero_u64};
 
 /// `POST /api/pull` and `POST /api/push`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct TransferRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -35,7 +35,7 @@ pub struct TransferRequest {
 
 /// `DELETE /api/delete`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct DeleteRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -50,7 +50,7 @@ pub struct DeleteRequest {
 
 /// `POST /api/copy`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct CopyRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -62,7 +62,7 @@ pub struct CopyRequest {
 
 /// `POST /api/show`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ShowRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -89,8 +89,6 @@ pub struct ShowRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<Map<String, Value>>,
 }
-
-from_object!(TransferRequest, DeleteRequest, CopyRequest, ShowRequest);
 
 /// What kind of model it is.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::body::{from_object, or_default};
+use super::body::or_default;
 use super::inference::Texts;
 use super::keep_alive::KeepAlive;
 use super::options::with_fields;
@@ -14,7 +14,7 @@ macro_rules! completion_request {
     ($(#[$outer:meta])* $type:ident { $($(#[$inner:meta])* $name:ident: $kind:ty,)* }) => {
         $(#[$outer])*
         #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-        #[serde(remote = "Self", default)]
+        #[serde(default)]
         pub struct $type {
             $($(#[$inner])* pub $name: $kind,)*
             /// The model.
@@ -76,7 +76,6 @@ macro_rules! completion_request {
             pub safety_identifier: Option<Value>,
         }
 
-        from_object!($type);
 
         impl $type {
             /// The options that its fields stand for.
@@ -153,7 +152,7 @@ completion_request! {
 
 /// A message of a chat completion.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ChatMessage {
     /// Who speaks.
     #[serde(deserialize_with = "or_default")]
@@ -183,7 +182,7 @@ pub struct ChatMessage {
 
 /// A call in a message.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ChatToolCall {
     /// Tells calls apart.
     #[serde(deserialize_with = "or_default")]
@@ -199,7 +198,7 @@ pub struct ChatToolCall {
 
 /// The function of a call.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ChatFunction {
     /// Its name.
     #[serde(deserialize_with = "or_default")]
@@ -211,7 +210,7 @@ pub struct ChatFunction {
 
 /// What a stream tells beside the answer.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct StreamOptions {
     /// Whether a last piece tells the tokens.
     #[serde(deserialize_with = "or_default")]
@@ -222,7 +221,7 @@ pub struct StreamOptions {
 
 /// What an answer must be.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ResponseFormat {
     /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type", deserialize_with = "or_default")]
@@ -233,7 +232,7 @@ pub struct ResponseFormat {
 
 /// A named schema.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct JsonSchema {
     /// The schema.
     pub schema: Option<Value>,
@@ -247,7 +246,7 @@ pub struct JsonSchema {
 
 /// How much to think.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct Reasoning {
     /// `none`, `minimal`, `low`, `medium`, `high` and so on.
     pub effort: Option<String>,
@@ -259,7 +258,7 @@ pub struct Reasoning {
 
 /// `POST /v1/embeddings`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct EmbeddingRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -281,14 +280,3 @@ pub struct EmbeddingRequest {
     /// Who asks: it changes nothing.
     pub user: Option<Value>,
 }
-
-from_object!(
-    ChatMessage,
-    ChatToolCall,
-    ChatFunction,
-    StreamOptions,
-    ResponseFormat,
-    JsonSchema,
-    Reasoning,
-    EmbeddingRequest,
-);

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::body::{from_object, or_default};
+use super::body::or_default;
 use super::keep_alive::KeepAlive;
 use super::openai::Reasoning;
 use super::options::with_fields;
 
 /// `POST /v1/responses`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct ResponsesRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -96,7 +96,7 @@ impl ResponsesRequest {
 
 /// What the answer must be.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct TextFormat {
     /// Its format.
     pub format: Option<NamedFormat>,
@@ -106,7 +106,7 @@ pub struct TextFormat {
 
 /// A format.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct NamedFormat {
     /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type", deserialize_with = "or_default")]
@@ -124,5 +124,3 @@ pub struct NamedFormat {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }
-
-from_object!(ResponsesRequest, TextFormat, NamedFormat);

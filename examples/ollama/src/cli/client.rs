@@ -28,6 +28,7 @@ use super::tls;
 use crate::error::{Error, Kind, Result};
 use crate::name::Scheme;
 use crate::settings::{Host, Settings};
+use crate::tasks;
 
 /// Bytes of a whole reply, or of a line of one, at most.
 const REPLY: usize = 64 << 20;
@@ -233,13 +234,14 @@ impl Client {
         let request = request
             .body(body)
             .map_err(|error| failed("the request can't be made", &error))?;
-        self.runtime.block_on(async {
+        let talk = async {
             tokio::select! {
                 biased;
                 () = self.stopped() => Ok(End::Stopped),
                 done = self.talk(request, lines, each) => done.map(|()| End::Whole),
             }
-        })
+        };
+        tasks::block_on(&self.runtime, talk)
     }
 
     async fn talk(&self, request: Request<Sent>, lines: bool, each: Each<'_>) -> Result<()> {

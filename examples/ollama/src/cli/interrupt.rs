@@ -3,6 +3,8 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::tasks;
+
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Becomes true at the first Ctrl-C from now on. The second one ends the program at once.
@@ -15,7 +17,7 @@ pub(super) fn flag() -> &'static AtomicBool {
                 .build();
             // Where nobody can listen, Ctrl-C ends the program as it does any other.
             let Ok(runtime) = runtime else { return };
-            runtime.block_on(async {
+            tasks::block_on(&runtime, async {
                 if tokio::signal::ctrl_c().await.is_ok() {
                     STOP.store(true, Ordering::Relaxed);
                 }

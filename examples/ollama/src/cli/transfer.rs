@@ -13,6 +13,7 @@ use super::output;
 use crate::error::{Error, Kind, Result};
 use crate::human;
 use crate::progress::{Progress, Report};
+use crate::tasks;
 
 /// Shows how far some work is while it is done.
 pub(crate) fn shown<T>(work: impl FnOnce(Report<'_>) -> Result<T>) -> Result<T> {
@@ -251,7 +252,7 @@ pub(crate) fn wait<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         .build();
     let runtime = runtime
         .map_err(|e| Error::new(Kind::Storage, format!("no threads can be started: {e}")))?;
-    runtime.block_on(work)
+    tasks::block_on(&runtime, work)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::name::Name;
 use crate::progress::{Progress, Report};
 use crate::store::Store;
 use crate::store::manifest::{self, Layer, Manifest, media};
+use crate::tasks;
 
 /// How often a request for a manifest or a page is sent.
 pub(super) const TRIES: u32 = 6;
@@ -266,7 +267,7 @@ impl Registry {
 /// Gives a fetched file the name of its blob. The lock is still held.
 pub(super) async fn commit(store: &Store, fetched: download::Fetched) -> Result<Arc<Partial>> {
     let store = store.clone();
-    let named = tokio::task::spawn_blocking(move || {
+    let named = tasks::on_thread(move || {
         let download::Fetched { partial, digest } = fetched;
         partial.sync().map_err(|e| {
             Error::new(

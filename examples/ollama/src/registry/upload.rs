@@ -15,6 +15,7 @@ use md5::{Digest as _, Md5};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::failure::Failure;
 use super::http::Call;
@@ -25,6 +26,7 @@ use super::{Endpoint, Registry};
 use crate::error::{Error, Kind};
 use crate::name::Name;
 use crate::store::manifest::Layer;
+use crate::tasks;
 
 /// The registries' storage takes parts of equal length, within these bounds, and not too many.
 const PARTS: u64 = 16;
@@ -280,16 +282,11 @@ impl Part<'_> {
     }
 
     /// The bytes, read while they are sent, and their MD5 once all were read.
-    fn body(
-        &self,
-    ) -> (
-        reqwest::Body,
-        tokio::task::JoinHandle<Result<Vec<u8>, Error>>,
-    ) {
+    fn body(&self) -> (reqwest::Body, JoinHandle<Result<Vec<u8>, Error>>) {
         let (sender, receiver) = mpsc::channel(4);
         let (path, start, length) = (self.path.to_owned(), self.start, self.end - self.start);
         let (limits, sent) = (self.limits.clone(), Arc::clone(self.sent));
-        let task = tokio::spawn(async move {
+        let task = tasks::spawn(async move {
             let unreadable = |e: io::Error| {
                 Error::new(Kind::Storage, format!("a blob can't be read: {}", e.kind()))
             };
@@ -301,7 +298,7 @@ impl Part<'_> {
             while left > 0 {
                 let Some(mut open) = file.take() else { break };
                 let want = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
-                let read = tokio::task::spawn_blocking(move || {
+                let read = tasks::on_thread(move || {
                     let mut piece = vec![0; want];
                     open.read_exact(&mut piece).map(|()| (open, piece))
                 });

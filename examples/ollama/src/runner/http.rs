@@ -20,6 +20,8 @@ use super::wire::{
     Rerank, Reranked, Tokenize, Tokenized,
 };
 
+use crate::tasks;
+
 /// Bytes of a request at most: what the server lets in, with room for what it adds.
 const BODY: usize = 512 << 20;
 /// Events that are written at once when they are there already.
@@ -99,7 +101,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let died = |_| Failure::new(FailureKind::Internal, "the runner failed");
-    tokio::task::spawn_blocking(work).await.map_err(died)?
+    tasks::on_thread(work).await.map_err(died)?
 }
 
 async fn health(State(backend): Shared) -> Response {

@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 
 use super::wire::{Failure, FailureKind, Go, Hello, Report, Spec};
 
+use crate::tasks;
+
 /// After the pipe was closed, how long a runner may take to leave before it is killed.
 const LEAVE: Duration = Duration::from_millis(500);
 /// Bytes of a line of its log that are kept.
@@ -125,7 +127,7 @@ impl Launcher for ProcessLauncher {
                 token: token.clone(),
                 spec,
             };
-            tokio::spawn(attend(child, hello, orders, sender));
+            tasks::spawn(attend(child, hello, orders, sender));
             Ok(Launched {
                 reports,
                 control,
@@ -146,7 +148,7 @@ async fn attend(
     let pid = child.id().unwrap_or(0);
     let mut stdin = child.stdin.take();
     if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             let mut lines = lines(stderr);
             while let Some(line) = next_line(&mut lines).await {
                 tracing::debug!(pid, "runner: {}", cut(&line));

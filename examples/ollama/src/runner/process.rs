@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use super::http::{Backend, serve};
 use super::wire::{Failure, FailureKind, Go, Hello, Info, Report, Spec};
 use crate::api::MemoryByKind;
+use crate::tasks;
 
 /// A line that the server writes at most.
 const LINE: u64 = 16 << 20;
@@ -81,7 +82,7 @@ fn start(
         .enable_all()
         .build()
         .map_err(|error| broken(format!("no threads: {error}")))?;
-    runtime.block_on(async {
+    tasks::block_on(&runtime, async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await;
         let listener = listener.map_err(|error| broken(format!("cannot listen: {error}")))?;
         let address = listener.local_addr();

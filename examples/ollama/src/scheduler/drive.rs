@@ -11,6 +11,7 @@ use super::{Key, count, watch};
 use crate::runner::client::RunnerClient;
 use crate::runner::launch::Launched;
 use crate::runner::wire::{Failure, FailureKind, Info, Report, Spec};
+use crate::tasks;
 
 /// How long a process may take to say what its model needs.
 const START: Duration = Duration::from_secs(60);
@@ -78,7 +79,7 @@ async fn follow(shared: &Arc<Shared>, key: &Key, mut launched: Launched) {
             Some(Report::Ready(info)) => {
                 let client = RunnerClient::new(info.port, &launched.token);
                 ready(shared, key, client.clone(), *info);
-                watchdog = Some(tokio::spawn(watch::watch(
+                watchdog = Some(tasks::spawn(watch::watch(
                     Arc::clone(shared),
                     Arc::clone(key),
                     client,

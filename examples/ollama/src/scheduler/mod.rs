@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot, watch as watched};
 use crate::runner::launch::Launcher;
 use crate::runner::wire::{Failure, Spec};
 use crate::settings::KeepAlive;
+use crate::tasks;
 
 use lease::Waiting;
 use plan::{Limits, Plan, Wants};
@@ -134,7 +135,7 @@ impl Scheduler {
             changes: watched::Sender::new(0),
             counters: Counters::default(),
         });
-        tokio::spawn(expire::expire(Arc::downgrade(&shared)));
+        tasks::spawn(expire::expire(Arc::downgrade(&shared)));
         Self { shared }
     }
 

@@ -11,6 +11,7 @@ use super::{Card, Config, Counters, Key, Refused, Want, count, drive};
 use crate::runner::client::RunnerClient;
 use crate::runner::launch::{Control, Launcher};
 use crate::runner::wire::{Failure, FailureKind, Go, Health, Info};
+use crate::tasks;
 
 pub(super) struct Shared {
     pub launcher: Arc<dyn Launcher>,
@@ -89,7 +90,7 @@ impl Shared {
                             progress: 0.0,
                         },
                     );
-                    tokio::spawn(drive::drive(Arc::clone(self), key, want.spec));
+                    tasks::spawn(drive::drive(Arc::clone(self), key, want.spec));
                 }
                 Action::Load(key, budget) => {
                     if let Some(Runner {

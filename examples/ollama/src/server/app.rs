@@ -14,6 +14,7 @@ use crate::api::{self, KeepAlive, Options};
 use crate::runner::wire::{LoadOptions, Spec};
 use crate::scheduler::{Lease, Scheduler, Want};
 use crate::settings::AllowedHost;
+use crate::tasks;
 
 /// The shared state of the server.
 pub(crate) struct App {
@@ -204,7 +205,7 @@ impl App {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work)
+    tasks::on_thread(work)
         .await
         .map_err(|_| ApiError::internal("the server failed"))?
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::keys::{self, Keys};
 use crate::error::{Error, Kind, Result};
+use crate::tasks;
 
 /// How often the file is looked at. What is seen twice in a row is in force.
 const EVERY: Duration = Duration::from_millis(500);
@@ -65,7 +66,7 @@ impl KeyFile {
                 return;
             };
             // Whatever became of this look, there will be another.
-            let _ = tokio::task::spawn_blocking(move || file.look()).await;
+            let _ = tasks::on_thread(move || file.look()).await;
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,6 +15,8 @@ use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
 use super::gate::Peer;
+
+use crate::tasks;
 
 /// Connections at the same time.
 const CONNECTIONS: usize = 4096;
@@ -35,7 +38,7 @@ pub(crate) async fn listen(
     for listener in listeners {
         let (router, connections) = (router.clone(), Arc::clone(&connections));
         let graceful = Arc::clone(&graceful);
-        tasks.spawn(accept(listener, router, connections, graceful));
+        tasks.spawn(accept(listener, router, connections, graceful).boxed());
     }
     stop.await;
     tasks.abort_all();
@@ -67,7 +70,7 @@ async fn accept(
         };
         let connection = connection(stream, router.clone(), Peer(peer));
         let watched = graceful.watch(connection);
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             // Broken connections are the clients' affair.
             let _ = watched.await;
             drop(permit);

@@ -19,6 +19,7 @@ use crate::runner::launch::{Launcher, ProcessLauncher};
 use crate::scheduler::{Config, Scheduler};
 use crate::settings::{AllowedHost, Settings};
 use crate::store::Store;
+use crate::tasks;
 
 /// Requests that a model computes at once when nobody says.
 const PARALLEL: u32 = 4;
@@ -38,7 +39,7 @@ pub fn serve(settings: &Settings) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Error::new(Kind::Storage, format!("no threads: {error}")))?;
-    runtime.block_on(run(settings))
+    tasks::block_on(&runtime, run(settings))
 }
 
 async fn run(settings: &Settings) -> Result<()> {
@@ -150,7 +151,7 @@ pub(crate) fn app(
     let keys = settings.api_keys.as_deref().map(KeyFile::open);
     let keys = keys.transpose()?.map(Arc::new);
     if let Some(keys) = &keys {
-        tokio::spawn(KeyFile::watch(Arc::downgrade(keys)));
+        tasks::spawn(KeyFile::watch(Arc::downgrade(keys)));
     }
     let scheduler = Scheduler::new(
         launcher,

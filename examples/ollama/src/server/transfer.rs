@@ -12,6 +12,7 @@ use crate::name::Name;
 use crate::progress::Progress;
 use crate::registry::{Options, Registry, Source};
 use crate::store::Store;
+use crate::tasks;
 
 /// Who is told how far it is.
 pub(crate) type Tell = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -82,7 +83,7 @@ impl Drop for Stop {
 async fn make(store: Store, request: create::Request, tell: Tell, prune: bool) -> Result<()> {
     let stop = Stop(Arc::default());
     let flag = Arc::clone(&stop.0);
-    let work = tokio::task::spawn_blocking(move || {
+    let work = tasks::on_thread(move || {
         let report = |progress| tell(progress);
         let control = create::Control { stop: &flag, prune };
         create::create(&store, &request, &report, control)

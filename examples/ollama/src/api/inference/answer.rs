@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{is_false, is_zero_u64};
-use crate::api::body::{from_object, or_default};
+use crate::api::body::or_default;
 use crate::api::keep_alive::KeepAlive;
 use crate::api::message::{Logprob, Message, Think, ToolCall};
 
@@ -14,7 +14,7 @@ macro_rules! answer_request {
     ($(#[$outer:meta])* $type:ident { $($(#[$inner:meta])* $name:ident: $kind:ty,)* }) => {
         $(#[$outer])*
         #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-        #[serde(remote = "Self", default)]
+        #[serde(default)]
         pub struct $type {
             /// The model.
             #[serde(deserialize_with = "or_default")]
@@ -56,7 +56,6 @@ macro_rules! answer_request {
             pub debug_render_only: bool,
         }
 
-        from_object!($type);
     };
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::is_zero_u64;
-use crate::api::body::{from_object, or_default};
+use crate::api::body::or_default;
 use crate::api::keep_alive::KeepAlive;
 
 /// One or several texts.
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Texts {
 
 /// `POST /api/embed`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct EmbedRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -84,7 +84,7 @@ pub struct EmbedRequest {
 
 /// `POST /api/embeddings`, the older form.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct EmbeddingsRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -99,8 +99,6 @@ pub struct EmbeddingsRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<Map<String, Value>>,
 }
-
-from_object!(EmbedRequest, EmbeddingsRequest);
 
 /// The reply of `POST /api/embed`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

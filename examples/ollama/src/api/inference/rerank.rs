@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{is_false, is_zero_u64};
-use crate::api::body::{from_object, or_default};
+use crate::api::body::or_default;
 use crate::api::keep_alive::KeepAlive;
 
 /// A document to be ranked: a text, or an object with a text.
@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for Document {
 
 /// `POST /api/rerank` and `POST /v1/rerank`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct RerankRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -71,8 +71,6 @@ pub struct RerankRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<Map<String, Value>>,
 }
-
-from_object!(RerankRequest);
 
 /// The reply of `POST /api/rerank`: best first.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

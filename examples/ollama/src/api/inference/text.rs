@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::body::{from_object, or_default};
+use crate::api::body::or_default;
 use crate::api::keep_alive::KeepAlive;
 
 /// `POST /api/tokenize`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct TokenizeRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -28,7 +28,7 @@ pub struct TokenizeRequest {
 
 /// `POST /api/detokenize`
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(remote = "Self", default)]
+#[serde(default)]
 pub struct DetokenizeRequest {
     /// The model.
     #[serde(deserialize_with = "or_default")]
@@ -40,8 +40,6 @@ pub struct DetokenizeRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<KeepAlive>,
 }
-
-from_object!(TokenizeRequest, DetokenizeRequest);
 
 /// The reply of `POST /api/tokenize`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::disk;
 use super::journal::{Partial, What};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Kind, Result};
+use crate::tasks;
 
 /// So many blocks are kept in memory for hashing; the others are read again.
 const KEPT: usize = 16;
@@ -23,7 +24,7 @@ pub(super) struct Announcer {
 
 /// Hashing, in a thread of its own.
 pub(super) struct Hashing {
-    task: Option<JoinHandle<Result<Option<Digest>>>>,
+    task: Option<oneshot::Receiver<Result<Option<Digest>>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -46,7 +47,7 @@ impl Hashing {
         let kept = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let (left, stopped) = (Arc::clone(&kept), Arc::clone(&stop));
-        let task = tokio::task::spawn_blocking(move || {
+        let task = tasks::on_thread(move || {
             let mut here = here;
             let mut hasher = Hasher::new();
             let mut buffer = Vec::new();

@@ -22,6 +22,7 @@ use super::limits::Limits;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::progress::{Progress, Report};
+use crate::tasks;
 
 pub(super) use journal::{Partial, What};
 pub(super) use origin::{Origin, Probe};
@@ -203,7 +204,7 @@ async fn watched<T>(
 
 /// Runs what reads or writes files where it disturbs nobody.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
+    tasks::on_thread(work)
         .await
         .map_err(|_| Error::new(Kind::Cancelled, "the download was stopped"))
 }

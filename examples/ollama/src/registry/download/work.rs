@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
 use super::super::failure::Failure;
@@ -16,6 +17,7 @@ use super::origin::{Origin, Part};
 use super::{Env, Job, blocking, disk};
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::tasks;
 
 /// The most that is asked for at once.
 const RANGE: u64 = 8 << 20;
@@ -104,7 +106,7 @@ impl Work {
         let mut tasks = JoinSet::new();
         for _ in 0..self.0.limits.count().min(waiting) {
             let (shared, announcer) = (Arc::clone(&self.0), announcer.clone());
-            tasks.spawn(async move { shared.connection(&announcer).await });
+            tasks.spawn(async move { shared.connection(&announcer).await }.boxed());
         }
         drop(announcer);
         while let Some(done) = tasks.join_next().await {
@@ -254,7 +256,7 @@ impl Shared {
             self.behind.store(0, Ordering::Relaxed);
             let shared = Arc::clone(self);
             // Nobody waits for it: at the end all is synced once more.
-            tokio::task::spawn_blocking(move || {
+            tasks::on_thread(move || {
                 shared.partial.sync_behind();
                 shared.syncing.store(false, Ordering::Relaxed);
             });

@@ -13,6 +13,7 @@ use super::super::download::Partial;
 use super::super::source::is_gguf;
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
+use crate::tasks;
 
 /// Weights hardly shrink: what would grow more than this is made to fill the disk.
 const MOST_GROWTH: u64 = 64;
@@ -61,7 +62,7 @@ impl Extraction {
     /// The files that are in the store now, of a split model in order.
     pub(super) async fn run(self) -> Result<Vec<Part>> {
         let _stop = Stop(self.state());
-        let task = tokio::task::spawn_blocking(move || self.unpack());
+        let task = tasks::on_thread(move || self.unpack());
         let stopped = |_| Error::new(Kind::Cancelled, "the download was stopped");
         task.await.map_err(stopped)?
     }

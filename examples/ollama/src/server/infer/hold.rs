@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::refit::Events;
 use crate::runner::wire::{Event, Failure, FailureKind};
+use crate::tasks;
 
 /// How many parts a client may be behind.
 const BEHIND: usize = 1 << 14;
@@ -27,7 +28,7 @@ fn hold_within<T: Send + 'static>(
     stall: Duration,
 ) -> Receiver<Event> {
     let (sender, receiver) = mpsc::channel(behind + 1);
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         let _held = held;
         // There is always room to say how it ended.
         let Ok(last) = sender.clone().reserve_owned().await else {

@@ -25,6 +25,7 @@ use crate::server::error::{ApiError, Dialect};
 use crate::server::model::parse_name;
 use crate::server::reply;
 use crate::server::transfer::{Begin, Tell};
+use crate::tasks;
 
 /// Reports that wait for a slow client before those in between are left out.
 const REPORTS: usize = 64;
@@ -120,7 +121,7 @@ async fn follow<R>(
         })
     };
     let work = begin(app.models.store().clone(), request, tell, !caller.local);
-    let task = Aborted(tokio::spawn(async move {
+    let task = Aborted(tasks::spawn(async move {
         let last = match work.await {
             Ok(()) => Step::Report(Progress::status("success")),
             Err(error) => Step::Failed(error.into()),
@@ -195,7 +196,7 @@ pub(crate) async fn put_blob(
         return Ok(reply::empty(StatusCode::OK));
     }
     let (sender, receiver) = mpsc::channel::<Bytes>(PIECES);
-    let writing = tokio::task::spawn_blocking(move || write(&store, &digest, receiver));
+    let writing = tasks::on_thread(move || write(&store, &digest, receiver));
     let mut request = request;
     let sent = loop {
         match body::next(&mut request).await {
