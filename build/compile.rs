@@ -133,8 +133,8 @@ impl Job<'_> {
         build
             .cargo_metadata(false)
             .warnings(false)
-            // Whatever the profile: a model at a tenth of its speed is of no use in debug builds either.
-            .opt_level(3)
+            // Units have levels of their own; the profile's is not asked for.
+            .opt_level(0)
             .debug(false);
         if let Some(host) = self.host {
             build.host(host).target(&self.target.triple);
@@ -146,6 +146,7 @@ impl Job<'_> {
     fn compiler(&self, unit: &Unit) -> cc::Build {
         let mut build = self.cc();
         build
+            .opt_level(unit.level)
             .cpp(unit.lang == Lang::Cpp)
             .includes(unit.includes.iter().map(|dir| self.roots.path(dir)));
         let isa = &self.plan.isa;
@@ -193,7 +194,7 @@ impl Job<'_> {
 
     fn compile_unit(&self, unit: &Unit, tree: u64) -> Result<Vec<PathBuf>, String> {
         let mut build = self.compiler(unit);
-        let dir = format!("{}-{:?}", unit.name, unit.lang).to_lowercase();
+        let dir = format!("{}-{:?}-o{}", unit.name, unit.lang, unit.level).to_lowercase();
         let dir = self.roots.out.join("obj").join(dir);
         fs::create_dir_all(&dir).map_err(|e| at(&dir, &e))?;
         build

@@ -44,6 +44,9 @@ pub struct Unit {
     pub isa: bool,
     /// Uses OpenMP.
     pub openmp: bool,
+    /// How far the compiler optimises, whatever the profile: a model at a tenth of its speed is of no use in debug
+    /// builds either.
+    pub level: u32,
 }
 
 /// Something that the final program links.
@@ -88,8 +91,13 @@ pub struct Tree {
     pub commit: String,
 }
 
-/// Models per unity file. Upstream compiles 16 at a time as well: the headers cost more than the code.
-const UNITY: usize = 16;
+/// Models per unity file, as upstream's build does with fewer: the headers cost as much as the code of ten.
+const UNITY: usize = 40;
+
+/// Level of what computes: kernels, texts to tokens, samplers.
+const OFTEN: u32 = 3;
+/// Level of the rest: more would take half as long again to compile it, and nothing of it shows beside the kernels.
+const SELDOM: u32 = 1;
 
 /// Makes the plan.
 pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -> Plan {
@@ -145,6 +153,7 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
     for mut base in [
         unit(target, "ggml-base", Lang::Cpp, ggml(&BASE_CPP)),
         unit(target, "ggml-base", Lang::C, ggml(&BASE_C)),
+        seldom(unit(target, "ggml-base", Lang::Cpp, ggml(&BASE_SELDOM))),
     ] {
         base.openmp = openmp;
         base.includes.push(versions());
@@ -157,8 +166,8 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
         ggml(&["ggml-backend-reg.cpp", "ggml-backend-dl.cpp"]),
     );
     reg.defines.extend(used.iter().map(|u| (*u).to_owned()));
-    plan.units.push(reg);
-    plan.units.push(llama(target, tree));
+    plan.units.push(seldom(reg));
+    plan.units.extend(llama(target, tree));
     plan.units.extend(own_units(target));
     for unit in plan.units.iter_mut().filter(|u| u.openmp) {
         unit.defines.push("GGML_USE_OPENMP".to_owned());
@@ -166,14 +175,8 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
     plan
 }
 
-const BASE_CPP: [&str; 6] = [
-    "ggml-backend.cpp",
-    "gguf.cpp",
-    "ggml-backend-meta.cpp",
-    "ggml-opt.cpp",
-    "ggml.cpp",
-    "ggml-threading.cpp",
-];
+const BASE_CPP: [&str; 3] = ["ggml-backend.cpp", "ggml.cpp", "ggml-threading.cpp"];
+const BASE_SELDOM: [&str; 3] = ["gguf.cpp", "ggml-backend-meta.cpp", "ggml-opt.cpp"];
 const BASE_C: [&str; 3] = ["ggml-quants.c", "ggml.c", "ggml-alloc.c"];
 
 fn up(path: &str) -> Place {
@@ -204,6 +207,14 @@ fn unit(target: &Target, name: &'static str, lang: Lang, sources: Vec<Place>) ->
         flags: flags(target, lang),
         isa: false,
         openmp: false,
+        level: OFTEN,
+    }
+}
+
+fn seldom(unit: Unit) -> Unit {
+    Unit {
+        level: SELDOM,
+        ..unit
     }
 }
 
@@ -365,44 +376,57 @@ fn metal_units(plan: &mut Plan, target: &Target) {
     }
 }
 
-fn llama(target: &Target, tree: &Tree) -> Unit {
-    // The model table and its tensors take longest by far; the rest is of one size.
-    let first = [
-        "llama-model.cpp",
-        "llama-context.cpp",
-        "llama-vocab.cpp",
-        "llama-sampler.cpp",
-        "llama-graph.cpp",
-    ];
-    let mut core: Vec<&String> = tree.llama.iter().filter(|name| !is_memory(name)).collect();
-    core.sort_by_key(|name| first.iter().position(|f| f == name).unwrap_or(first.len()));
-    let mut sources: Vec<_> = core.iter().map(|name| up(&format!("src/{name}"))).collect();
-    let unity = (0..tree.models.len().div_ceil(UNITY)).map(|n| Place::Generated(unity_path(n)));
-    let memory = Place::Generated(MEMORY.to_owned());
-    sources.splice(1..1, std::iter::once(memory).chain(unity));
-    let mut unit = unit(target, "llama", Lang::Cpp, sources);
-    unit.includes = vec![up("include"), up("src"), up("ggml/include"), versions()];
-    unit
+fn llama(target: &Target, tree: &Tree) -> [Unit; 2] {
+    let models = (0..tree.models.len().div_ceil(UNITY)).map(unity_path);
+    let unities = CORE.iter().map(|(path, _)| (*path).to_owned());
+    let unities = unities.chain(models).map(Place::Generated).collect();
+    let texts = tree.llama.iter().filter(|name| is_text(name));
+    let texts = texts.map(|name| up(&format!("src/{name}"))).collect();
+    [
+        seldom(unit(target, "llama", Lang::Cpp, unities)),
+        unit(target, "llama", Lang::Cpp, texts),
+    ]
+    .map(|mut unit| {
+        unit.includes = vec![up("include"), up("src"), up("ggml/include"), versions()];
+        unit
+    })
 }
 
 fn unity_path(n: usize) -> String {
     format!("unity/models-{n}.cpp")
 }
 
-/// The kinds of memory, together: each is small beside its headers.
-const MEMORY: &str = "unity/memory.cpp";
+/// Whether a file of the core belongs to something.
+type Belongs = fn(&str) -> bool;
+
+/// Files of the core that are compiled together, since most are small beside their headers.
+const CORE: [(&str, Belongs); 3] = [
+    ("unity/model.cpp", |name| {
+        !is_text(name) && !is_context(name) && !is_memory(name)
+    }),
+    ("unity/memory.cpp", is_memory),
+    ("unity/context.cpp", is_context),
+];
+
+fn is_text(name: &str) -> bool {
+    ["unicode.cpp", "llama-vocab.cpp", "llama-sampler.cpp"].contains(&name)
+}
+
+fn is_context(name: &str) -> bool {
+    ["llama-context.cpp", "llama-graph.cpp", "llama-batch.cpp"].contains(&name)
+}
 
 fn is_memory(name: &str) -> bool {
     name.starts_with("llama-kv-cache") || name.starts_with("llama-memory")
 }
 
 fn own_units(target: &Target) -> [Unit; 2] {
-    let mut shim = unit(
+    let mut shim = seldom(unit(
         target,
         "shim",
         Lang::Cpp,
         vec![Place::Own("src/sys/shim.cpp".to_owned())],
-    );
+    ));
     shim.includes.splice(
         0..0,
         [Place::Own("src/sys".to_owned()), up("include"), up("src")],
@@ -438,11 +462,10 @@ fn generated(tree: &Tree) -> Vec<(String, String)> {
         let text = models.iter().map(|m| include(&format!("models/{m}")));
         files.push((unity_path(n), text.collect()));
     }
-    let memory = tree.llama.iter().filter(|name| is_memory(name));
-    files.push((
-        MEMORY.to_owned(),
-        memory.map(|name| include(name)).collect(),
-    ));
+    for (path, belongs) in CORE {
+        let core = tree.llama.iter().filter(|name| belongs(name));
+        files.push((path.to_owned(), core.map(|name| include(name)).collect()));
+    }
     files
 }
 

@@ -60,6 +60,36 @@ fn every_planned_file_exists_and_is_compiled_once() {
 }
 
 #[test]
+fn what_computes_is_optimised_in_full() {
+    for triple in TARGETS {
+        let plan = plan_for(triple, none());
+        for unit in &plan.units {
+            let sources = format!("{:?}", unit.sources);
+            let computes = [
+                "vocab",
+                "sampler",
+                "ggml.c",
+                "ggml-quants",
+                "ggml-cpu",
+                "metal",
+            ];
+            if unit.name != "ggml" && computes.iter().any(|part| sources.contains(part)) {
+                assert_eq!(unit.level, 3, "{triple}: {sources}");
+            }
+        }
+        // A unit has a folder of its own.
+        let mut folders: Vec<String> = plan
+            .units
+            .iter()
+            .map(|unit| format!("{}-{:?}-{}", unit.name, unit.lang, unit.level))
+            .collect();
+        folders.sort();
+        folders.dedup();
+        assert_eq!(folders.len(), plan.units.len(), "{triple}");
+    }
+}
+
+#[test]
 fn kernels_of_ours_are_called_first_on_x86_only() {
     for (file, call) in [
         ("matmul", "=lk_mul_mat"),
