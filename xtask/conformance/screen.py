@@ -260,6 +260,27 @@ def ctrl_c_stops_the_answer_and_not_the_program():
 
 
 @check
+def a_terminal_that_can_only_print_gets_nothing_but_text():
+    words = " ".join(f"word{number}" for number in range(400))
+    with session(*saying(words), rows=60, columns=120, TERM="dumb") as terminal:
+        terminal.wait_for_prompt()
+        terminal.send("Say it." + ENTER)
+        terminal.wait("word3", "the answer does not begin", 60)
+        terminal.send(CTRL_C)
+        terminal.wait_for_prompt(5)
+        expect("word399" not in terminal.text(), "the answer came to its end")
+        wait_until(lambda: requests_running() == 0, 5, "the server goes on computing for nobody")
+        terminal.send(CTRL_C + "/set noformat" + ENTER)
+        terminal.wait("Disabled format.", "Ctrl-C at the prompt ends more than the line")
+        terminal.enter("/set parameter num_predict 12")
+        said = terminal.enter(QUESTION)
+        expect(said.strip(), f"after a Ctrl-C at the prompt, the answer is {said!r}")
+        terminal.send(CTRL_D)
+        expect(terminal.wait_for_end() == 0, f"Ctrl-D ends with {terminal.status}")
+        expect("\x1b" not in terminal.received, f"it moves the cursor or colours text: {terminal.received!r}")
+
+
+@check
 def ctrl_d_and_bye_leave():
     for keys in [CTRL_D, "/bye" + ENTER, "/exit" + ENTER]:
         with session() as terminal:

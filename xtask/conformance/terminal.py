@@ -26,6 +26,8 @@ class Terminal:
         # What a terminal answers when it is asked where the cursor is.
         self.screen.write_process_input = self.send
         self.status = None
+        # All that was ever written to it.
+        self.received = ""
         environment = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **variables}
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
@@ -56,6 +58,7 @@ class Terminal:
             if error.errno != errno.EIO:
                 raise
             data = b""
+        self.received += data.decode(errors="replace")
         self.stream.feed(data)
         return bool(data)
 

@@ -195,6 +195,12 @@ impl Client {
         }
     }
 
+    /// Lets a Ctrl-C go that came while nothing was asked: the runtime hears of it only when it runs again, and would
+    /// take it for one that stops the next request.
+    pub(super) fn forget_stop(&self) {
+        tasks::block_on(&self.runtime, tokio::task::yield_now());
+    }
+
     fn run(
         &self,
         method: Method,

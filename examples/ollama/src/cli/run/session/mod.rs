@@ -110,7 +110,9 @@ impl<'a> Session<'a> {
     /// Until the user leaves.
     pub(super) fn run(mut self, lines: &mut dyn Lines) -> Result<()> {
         loop {
-            let done = match lines.next(self.composer.is_open())? {
+            let typed = lines.next(self.composer.is_open())?;
+            self.client.forget_stop();
+            let done = match typed {
                 Typed::End => return Ok(()),
                 Typed::Interrupt => {
                     self.composer.cancel();
