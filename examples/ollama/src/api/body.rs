@@ -123,6 +123,14 @@ mod tests {
         );
         assert!(error(r#"{"items": [["a"]]}"#).starts_with("items[0]: invalid type: sequence"));
         assert!(error(r#"{"items": {}}"#).starts_with("items: invalid type: map"));
+        assert_eq!(
+            error(r#"{"items": [{"text": "a", "text": "b"}]}"#),
+            "items[0]: duplicate field `text`"
+        );
+        assert_eq!(
+            error(r#"{"count": 1, "count": 2}"#),
+            "the body: duplicate field `count`"
+        );
     }
 
     #[test]

@@ -46,6 +46,9 @@ impl Failure {
         if let Some(own) = refusal(error) {
             return Self::from(own);
         }
+        if distrusted(error) {
+            return Self::from(Error::new(Kind::Network, message));
+        }
         Self::passing(message)
     }
 
@@ -122,6 +125,26 @@ fn refusal(error: &reqwest::Error) -> Option<Error> {
     None
 }
 
+/// Whether the server's certificate is not trusted: it would not be in a second either.
+fn distrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls(inner) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// The TLS error that this is. I/O errors hold one, in each other, and do not tell it as their source.
+fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(error) => tls(error.get_ref()?),
+        None => error.downcast_ref(),
+    }
+}
+
 fn kind_of(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "no answer in time"
@@ -144,6 +167,17 @@ pub(super) fn redacted(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_no_passing_failure() {
+        let io = |error| std::io::Error::other(std::io::Error::other(error));
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(distrusted(&io(untrusted)));
+        assert!(!distrusted(&io(rustls::Error::HandshakeNotComplete)));
+        assert!(!distrusted(&std::io::Error::from(
+            std::io::ErrorKind::ConnectionReset
+        )));
+    }
 
     #[test]
     fn credentials_are_never_shown() {
