@@ -239,17 +239,26 @@ def keys_edit_the_line():
         terminal.wait("Unknown command '/nonsenseX'", "another line was entered")
 
 
+def long_session(**settings):
+    """One whose first answer has 400 words."""
+    words = " ".join(f"word{number}" for number in range(400))
+    return session(*saying(words), rows=60, columns=120, **settings)
+
+
+def stop_an_answer(terminal):
+    terminal.wait_for_prompt()
+    terminal.send("Say it." + ENTER)
+    terminal.wait("word3", "the answer does not begin", 60)
+    terminal.send(CTRL_C)
+    terminal.wait_for_prompt(5)
+    expect("word399" not in terminal.text(), "the answer came to its end")
+    wait_until(lambda: requests_running() == 0, 5, "the server goes on computing for nobody")
+
+
 @check
 def ctrl_c_stops_the_answer_and_not_the_program():
-    words = " ".join(f"word{number}" for number in range(400))
-    with session(*saying(words), rows=60, columns=120) as terminal:
-        terminal.wait_for_prompt()
-        terminal.send("Say it." + ENTER)
-        terminal.wait("word3", "the answer does not begin", 60)
-        terminal.send(CTRL_C)
-        terminal.wait_for_prompt(5)
-        expect("word399" not in terminal.text(), "the answer came to its end")
-        wait_until(lambda: requests_running() == 0, 5, "the server goes on computing for nobody")
+    with long_session() as terminal:
+        stop_an_answer(terminal)
         said = terminal.enter("/set quiet")
         expect("Set 'quiet' mode." in said, f"afterwards it says {said!r}")
         terminal.send(CTRL_C)
@@ -261,15 +270,8 @@ def ctrl_c_stops_the_answer_and_not_the_program():
 
 @check
 def a_terminal_that_can_only_print_gets_nothing_but_text():
-    words = " ".join(f"word{number}" for number in range(400))
-    with session(*saying(words), rows=60, columns=120, TERM="dumb") as terminal:
-        terminal.wait_for_prompt()
-        terminal.send("Say it." + ENTER)
-        terminal.wait("word3", "the answer does not begin", 60)
-        terminal.send(CTRL_C)
-        terminal.wait_for_prompt(5)
-        expect("word399" not in terminal.text(), "the answer came to its end")
-        wait_until(lambda: requests_running() == 0, 5, "the server goes on computing for nobody")
+    with long_session(TERM="dumb") as terminal:
+        stop_an_answer(terminal)
         terminal.send(CTRL_C + "/set noformat" + ENTER)
         terminal.wait("Disabled format.", "Ctrl-C at the prompt ends more than the line")
         terminal.enter("/set parameter num_predict 12")

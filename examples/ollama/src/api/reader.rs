@@ -10,8 +10,13 @@ use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::error::shown;
+
 /// Fields that are reported at most; a hostile body may have millions.
 const UNKNOWN: usize = 32;
+
+/// Signs of a field's name that are shown at most: it is the client's, and may be as long as the body.
+const NAME: usize = 64;
 
 /// Where something lies in the body.
 #[derive(Clone, Copy)]
@@ -25,17 +30,11 @@ impl fmt::Display for Place<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Body => Ok(()),
-            Self::Field(Self::Body, name) => out.write_str(short(name)),
-            Self::Field(of, name) => write!(out, "{of}.{}", short(name)),
+            Self::Field(Self::Body, name) => out.write_str(&shown(name, NAME)),
+            Self::Field(of, name) => write!(out, "{of}.{}", shown(name, NAME)),
             Self::Item(of, index) => write!(out, "{of}[{index}]"),
         }
     }
-}
-
-/// A field's name is the client's: it may be as long as the body.
-fn short(name: &str) -> &str {
-    let end = name.char_indices().nth(64).map_or(name.len(), |(at, _)| at);
-    name.get(..end).unwrap_or_default()
 }
 
 /// What was seen on the way.

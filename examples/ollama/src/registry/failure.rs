@@ -1,6 +1,5 @@
 //! Failures of requests, and whether trying again can help.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, Url, header};
@@ -36,12 +35,8 @@ impl Failure {
     pub(super) fn broken(url: &Url, error: &reqwest::Error) -> Self {
         let mut message = format!("{}: {}", redacted(url), kind_of(error));
         // The outer messages repeat the address; what counts is the innermost.
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            if inner.source().is_none() {
-                message = format!("{message}: {inner}");
-            }
-            cause = inner.source();
+        if let Some(innermost) = causes(error).skip(1).last() {
+            message = format!("{message}: {innermost}");
         }
         if let Some(own) = refusal(error) {
             return Self::from(own);
@@ -113,28 +108,21 @@ impl From<Failure> for Error {
     }
 }
 
+/// An error, what caused it, what caused that, and so on.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
 /// An address that was refused by ourselves is deep in what the client says.
 fn refusal(error: &reqwest::Error) -> Option<Error> {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(own) = inner.downcast_ref::<Error>() {
-            return Some(own.clone());
-        }
-        cause = inner.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref().cloned())
 }
 
 /// Whether the server's certificate is not trusted: it would not be in a second either.
 fn distrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls(inner) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
+    causes(error).any(|cause| matches!(tls(cause), Some(rustls::Error::InvalidCertificate(_))))
 }
 
 /// The TLS error that this is. I/O errors hold one, in each other, and do not tell it as their source.

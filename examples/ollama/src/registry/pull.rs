@@ -16,7 +16,6 @@ use crate::name::Name;
 use crate::progress::{Progress, Report};
 use crate::store::Store;
 use crate::store::manifest::{self, Layer, Manifest, media};
-use crate::tasks;
 
 /// How often a request for a manifest or a page is sent.
 pub(super) const TRIES: u32 = 6;
@@ -267,7 +266,7 @@ impl Registry {
 /// Gives a fetched file the name of its blob. The lock is still held.
 pub(super) async fn commit(store: &Store, fetched: download::Fetched) -> Result<Arc<Partial>> {
     let store = store.clone();
-    let named = tasks::on_thread(move || {
+    download::blocking(move || {
         let download::Fetched { partial, digest } = fetched;
         partial.sync().map_err(|e| {
             Error::new(
@@ -277,10 +276,8 @@ pub(super) async fn commit(store: &Store, fetched: download::Fetched) -> Result<
         })?;
         store.name_blob(partial.path(), &digest)?;
         Ok(partial)
-    });
-    named
-        .await
-        .map_err(|_| Error::new(Kind::Cancelled, "the download was stopped"))?
+    })
+    .await?
 }
 
 /// Ends a download: what is left of it goes, and who waits for it may look again.

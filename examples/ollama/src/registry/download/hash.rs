@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::disk;
 use super::journal::{Partial, What};
+use super::{disk, stopped};
 use crate::digest::{Digest, Hasher};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::tasks;
 
 /// So many blocks are kept in memory for hashing; the others are read again.
@@ -91,10 +90,9 @@ impl Hashing {
 
     /// The digest of all blocks, when all were announced.
     pub(super) async fn finish(mut self) -> Result<Digest> {
-        let cancelled = || Error::new(Kind::Cancelled, "the download was stopped");
         match self.task.take() {
-            Some(task) => task.await.map_err(|_| cancelled())??.ok_or_else(cancelled),
-            None => Err(cancelled()),
+            Some(task) => task.await.map_err(|_| stopped())??.ok_or_else(stopped),
+            None => Err(stopped()),
         }
     }
 }

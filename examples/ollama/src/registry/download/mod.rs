@@ -203,10 +203,14 @@ async fn watched<T>(
 }
 
 /// Runs what reads or writes files where it disturbs nobody.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tasks::on_thread(work)
-        .await
-        .map_err(|_| Error::new(Kind::Cancelled, "the download was stopped"))
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    tasks::on_thread(work).await.map_err(|_| stopped())
+}
+
+pub(super) fn stopped() -> Error {
+    Error::new(Kind::Cancelled, "the download was stopped")
 }
 
 fn disk(error: &std::io::Error) -> Error {

@@ -14,7 +14,7 @@ use super::super::limits::Limits;
 use super::hash::{Announcer, Hashing};
 use super::journal::{BLOCK, Partial, What};
 use super::origin::{Origin, Part};
-use super::{Env, Job, blocking, disk};
+use super::{Env, Job, blocking, disk, stopped};
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::tasks;
@@ -111,7 +111,7 @@ impl Work {
         drop(announcer);
         while let Some(done) = tasks.join_next().await {
             // The first failure ends the others: they are dropped with the set.
-            done.map_err(|_| Error::new(Kind::Cancelled, "the download was stopped"))??;
+            done.map_err(|_| stopped())??;
         }
         hashing.finish().await
     }

@@ -9,11 +9,10 @@ use llamakit::gguf::SplitName;
 use zip::ZipArchive;
 
 use super::super::assemble::Part;
-use super::super::download::Partial;
+use super::super::download::{Partial, blocking, stopped};
 use super::super::source::is_gguf;
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
-use crate::tasks;
 
 /// Weights hardly shrink: what would grow more than this is made to fill the disk.
 const MOST_GROWTH: u64 = 64;
@@ -62,9 +61,7 @@ impl Extraction {
     /// The files that are in the store now, of a split model in order.
     pub(super) async fn run(self) -> Result<Vec<Part>> {
         let _stop = Stop(self.state());
-        let task = tasks::on_thread(move || self.unpack());
-        let stopped = |_| Error::new(Kind::Cancelled, "the download was stopped");
-        task.await.map_err(stopped)?
+        blocking(move || self.unpack()).await?
     }
 
     fn unpack(&self) -> Result<Vec<Part>> {
@@ -122,7 +119,7 @@ impl Extraction {
         let mut read = 0;
         loop {
             if self.state.stop.load(Ordering::Relaxed) {
-                return Err(Error::new(Kind::Cancelled, "the download was stopped"));
+                return Err(stopped());
             }
             let n = from
                 .read(&mut buffer)
