@@ -6,27 +6,41 @@ use std::process::Command;
 
 use llamakit_buildtests::{root, succeed, upstream};
 
-/// Compiles `name.cpp` of the library with its test and runs that.
+/// Levels of x86-64, from the oldest that runs our kernels, and whether this machine has them.
+const LEVELS: [(&str, bool); 3] = [("x86-64", false), ("x86-64-v3", true), ("x86-64-v4", true)];
+
+fn runs_here(level: &str) -> bool {
+    match level {
+        "x86-64-v4" => is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl"),
+        _ => is_x86_feature_detected!("avx2"),
+    }
+}
+
+/// Compiles `name.cpp` of the library for every level, and where that has our kernel and this
+/// machine can, with its test, which it runs.
 fn check(name: &str) {
     let own = root().join("src/sys/ggml").join(name);
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let test = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name);
     let ggml = upstream().unwrap().root.join("ggml");
-    let mut cxx = Command::new("c++");
-    cxx.args([
-        "-std=gnu++17",
-        "-O2",
-        "-mavx2",
-        "-mfma",
-        "-mf16c",
-        "-pthread",
-    ])
-    .args(["include", "src", "src/ggml-cpu"].map(|dir| format!("-I{}", ggml.join(dir).display())))
-    .args([own, tests.join(name)])
-    .arg("-o")
-    .arg(&program);
-    succeed(&mut cxx);
-    succeed(&mut Command::new(&program));
+    for (level, is_ours) in LEVELS {
+        let mut cxx = Command::new("c++");
+        cxx.args(["-std=gnu++17", "-O2", "-pthread"])
+            .arg(format!("-march={level}"))
+            .args(
+                ["include", "src", "src/ggml-cpu"]
+                    .map(|dir| format!("-I{}", ggml.join(dir).display())),
+            )
+            .arg(&own);
+        if is_ours && runs_here(level) {
+            let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{level}"));
+            succeed(cxx.arg(&test).arg("-o").arg(&program));
+            succeed(&mut Command::new(&program));
+        } else {
+            succeed(cxx.arg("-fsyntax-only"));
+        }
+    }
 }
 
 #[test]

@@ -154,6 +154,15 @@ float lanes_max(__m256 x) {
     return most;
 }
 
+// ggml's function is as wide as the registers of the instruction sets that it is compiled for.
+__m256 exponential(__m256 x) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+    return _mm512_castps512_ps256(ggml_v_expf(_mm512_zextps256_ps512(x)));
+#else
+    return ggml_v_expf(x);
+#endif
+}
+
 void scale(float * x, int64_t n, float by) {
     const __m256 factor = _mm256_set1_ps(by);
     for (int64_t i = 0; i < n; i += LANES) {
@@ -269,7 +278,7 @@ void weigh(const Attention & a, Row & row, float * scores, int64_t first, int64_
         row.sums = _mm256_mul_ps(row.sums, _mm256_set1_ps(factor));
     }
     for (int64_t i = 0; i < CELLS / LANES; i++) {
-        const __m256 weight = ggml_v_expf(_mm256_sub_ps(v[i], _mm256_set1_ps(row.most)));
+        const __m256 weight = exponential(_mm256_sub_ps(v[i], _mm256_set1_ps(row.most)));
         row.sums = _mm256_add_ps(row.sums, weight);
         _mm256_storeu_ps(scores + i * LANES, weight);
     }
