@@ -156,7 +156,6 @@ pub fn plan(target: &Target, features: Features, choice: &Choice, tree: &Tree) -
         seldom(unit(target, "ggml-base", Lang::Cpp, ggml(&BASE_SELDOM))),
     ] {
         base.openmp = openmp;
-        base.includes.push(versions());
         plan.units.push(base);
     }
     let mut reg = unit(
@@ -198,11 +197,7 @@ fn unit(target: &Target, name: &'static str, lang: Lang, sources: Vec<Place>) ->
         name,
         lang,
         sources,
-        includes: vec![
-            up("ggml/include"),
-            up("ggml/src"),
-            Place::Generated("include".to_owned()),
-        ],
+        includes: vec![up("ggml/include"), up("ggml/src"), versions()],
         defines: defines(target),
         flags: flags(target, lang),
         isa: false,

@@ -7,7 +7,10 @@ mod failure;
 mod life;
 mod texts;
 
-pub(crate) use answer::{Event, Finished, Reason, Scored, Token};
+// A server that computes nothing hands on what runners of other builds scored.
+#[cfg(any(test, feature = "inference"))]
+pub(crate) use answer::Scored;
+pub(crate) use answer::{Event, Finished, Reason, Token};
 pub(crate) use completion::{
     Completion, Constraint, ConstraintKind, Overflow, Piece, Prompt, Sampling,
 };
