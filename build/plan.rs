@@ -307,7 +307,7 @@ fn cpu_units(target: &Target) -> [Unit; 2] {
 }
 
 /// Operations that upstream computes more slowly in some cases: its C file calls ours, which know when
-/// to call upstream's.
+/// to call upstream's. And its products on AMX, which some compilers get wrong, by way of ours.
 fn add_kernels(unit: &mut Unit) {
     match unit.lang {
         Lang::C => unit.defines.extend(
@@ -318,9 +318,15 @@ fn add_kernels(unit: &mut Unit) {
             ]
             .map(str::to_owned),
         ),
-        _ => unit.sources.extend(
-            ["matmul.cpp", "attention.cpp"].map(|name| Place::Own(format!("src/sys/ggml/{name}"))),
-        ),
+        _ => {
+            let own = |name| Place::Own(format!("src/sys/ggml/{name}"));
+            let tiles = up("ggml/src/ggml-cpu/amx/mmq.cpp");
+            for source in unit.sources.iter_mut().filter(|source| **source == tiles) {
+                *source = own("amx.cpp");
+            }
+            unit.sources
+                .extend(["matmul.cpp", "attention.cpp"].map(own));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! Our own kernels against plain loops: products of quantized weights, fused attention.
+//! Our own kernels against plain loops: products of quantized weights, fused attention. And what
+//! ggml's kernels get from us.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use llamakit_buildtests::{root, succeed, upstream};
@@ -16,27 +17,38 @@ fn runs_here(level: &str) -> bool {
     }
 }
 
+/// A compiler of ggml's CPU backend for machines of `march`.
+fn compiler(march: &str) -> Command {
+    let ggml = upstream().unwrap().root.join("ggml");
+    let mut cxx = Command::new("c++");
+    cxx.args(["-std=gnu++17", "-O3", "-pthread"])
+        .arg(format!("-march={march}"))
+        .args(
+            ["include", "src", "src/ggml-cpu"].map(|dir| format!("-I{}", ggml.join(dir).display())),
+        );
+    cxx
+}
+
+fn own(name: &str) -> PathBuf {
+    root().join("src/sys/ggml").join(name)
+}
+
+/// Makes a program of the test `name` and what was added to the command, and runs it.
+fn run(cxx: &mut Command, name: &str) {
+    let test = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    succeed(cxx.arg(test.join(name)).arg("-o").arg(&program));
+    succeed(&mut Command::new(&program));
+}
+
 /// Compiles `name.cpp` of the library for every level, and where that has our kernel and this
 /// machine can, with its test, which it runs.
 fn check(name: &str) {
-    let own = root().join("src/sys/ggml").join(name);
-    let test = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(name);
-    let ggml = upstream().unwrap().root.join("ggml");
     for (level, is_ours) in LEVELS {
-        let mut cxx = Command::new("c++");
-        cxx.args(["-std=gnu++17", "-O2", "-pthread"])
-            .arg(format!("-march={level}"))
-            .args(
-                ["include", "src", "src/ggml-cpu"]
-                    .map(|dir| format!("-I{}", ggml.join(dir).display())),
-            )
-            .arg(&own);
+        let mut cxx = compiler(level);
+        cxx.arg(own(name));
         if is_ours && runs_here(level) {
-            let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{level}"));
-            succeed(cxx.arg(&test).arg("-o").arg(&program));
-            succeed(&mut Command::new(&program));
+            run(&mut cxx, name);
         } else {
             succeed(cxx.arg("-fsyntax-only"));
         }
@@ -51,4 +63,20 @@ fn products_are_what_they_would_be_one_by_one() {
 #[test]
 fn attention_is_what_it_would_be_row_by_row() {
     check("attention.cpp");
+}
+
+#[test]
+fn products_on_tiles_compile() {
+    succeed(
+        compiler("sapphirerapids")
+            .arg(own("amx.cpp"))
+            .arg("-fsyntax-only"),
+    );
+}
+
+#[test]
+fn the_layout_of_tiles_is_written_before_it_is_loaded() {
+    let mut cxx = compiler("x86-64-v3");
+    cxx.arg("-I").arg(root().join("src/sys/ggml"));
+    run(&mut cxx, "amx.cpp");
 }

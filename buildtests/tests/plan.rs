@@ -110,6 +110,22 @@ fn kernels_of_ours_are_called_first_on_x86_only() {
 }
 
 #[test]
+fn products_on_amx_are_compiled_by_way_of_ours() {
+    let ours = Place::Own("src/sys/ggml/amx.cpp".to_owned());
+    let upstreams = Place::Upstream("ggml/src/ggml-cpu/amx/mmq.cpp".to_owned());
+    for triple in TARGETS {
+        let plan = plan_for(triple, none());
+        let compiled = |source| plan.units.iter().any(|unit| unit.sources.contains(source));
+        let x86 = triple.starts_with("x86_64");
+        assert_eq!(
+            (compiled(&ours), compiled(&upstreams)),
+            (x86, !x86),
+            "{triple}"
+        );
+    }
+}
+
+#[test]
 fn only_the_cpu_backend_is_compiled_for_more_than_the_baseline() {
     for triple in TARGETS {
         let plan = plan_for(triple, none());
