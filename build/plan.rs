@@ -320,10 +320,7 @@ fn add_kernels(unit: &mut Unit) {
         ),
         _ => {
             let own = |name| Place::Own(format!("src/sys/ggml/{name}"));
-            let tiles = up("ggml/src/ggml-cpu/amx/mmq.cpp");
-            for source in unit.sources.iter_mut().filter(|source| **source == tiles) {
-                *source = own("amx.cpp");
-            }
+            replace(unit, "ggml/src/ggml-cpu/amx/mmq.cpp", own("amx.cpp"));
             unit.sources
                 .extend(["matmul.cpp", "attention.cpp"].map(own));
         }
@@ -332,11 +329,17 @@ fn add_kernels(unit: &mut Unit) {
 
 /// OpenMP waits by itself, and other systems have other ways to sleep.
 fn edit_threads(unit: &mut Unit) {
-    let threads = up(edit::CPU_THREADS);
-    if let Some(source) = unit.sources.iter_mut().find(|source| **source == threads) {
-        *source = Place::Edited(edit::CPU_THREADS.to_owned());
+    let edited = Place::Edited(edit::CPU_THREADS.to_owned());
+    if replace(unit, edit::CPU_THREADS, edited) {
         unit.includes.push(Place::Own("src/sys/ggml".to_owned()));
     }
+}
+
+/// Compiles another file in place of one of upstream's; tells whether the unit has that.
+fn replace(unit: &mut Unit, upstream: &str, by: Place) -> bool {
+    let upstream = up(upstream);
+    let source = unit.sources.iter_mut().find(|source| **source == upstream);
+    source.map(|source| *source = by).is_some()
 }
 
 const ACCELERATE: [&str; 2] = ["ACCELERATE_NEW_LAPACK", "ACCELERATE_LAPACK_ILP64"];
